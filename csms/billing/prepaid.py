@@ -1,0 +1,247 @@
+"""The prepaid account: issue a card, top it up, hold credit for a transaction, settle the charge. Pure decisions.
+
+Knows accounts, cards and tariffs' results; a charging transaction only as the number `reference`. Expected refusals are
+values (`Refused`), and whoever asked words them for their reader.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from csms.billing.books import (
+    Books,
+    Card,
+    CardState,
+    Decision,
+    Hold,
+    JournalEntry,
+    MoneyNames,
+    NewAccount,
+    Transfer,
+    input_hash,
+)
+from csms.billing.chart_of_accounts import ENERGY_INCOME, VAT_PAYABLE, prepaid_code
+from csms.billing.tariffs import Charge
+
+RefusalReason = Literal[
+    "unknown card",
+    "card not active",
+    "card exists",
+    "printed number exists",
+    "amount not positive",
+    "amount above the limit",
+    "balance above the limit",
+    "key used before",
+]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Nothing was booked, and why."""
+
+    reason: RefusalReason
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """It is in the ledger. `repeated`: it had been before, and was not booked again."""
+
+    id_tag: str
+    account_id: int
+    balance_minor: int
+    available_minor: int
+    repeated: bool
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one top-up and one balance may be at most, in minor units."""
+
+    maximum_top_up_minor: int
+    maximum_balance_minor: int
+
+
+class TopUp(msgspec.Struct, frozen=True):
+    """Credit for the account of a card, paid into `source_account_id` (a desk's cash, a clearing account).
+
+    `key` is the form's or the client's: the same key books once.
+    """
+
+    id_tag: str
+    amount_minor: int
+    source_account_id: int
+    key: str
+    actor: str
+    limits: Limits
+
+    @property
+    def entry_key(self) -> str:
+        """The journal entry's idempotency key."""
+        return f"top-up:{self.key}"
+
+    def name(self, names: MoneyNames) -> None:
+        """Say what must be loaded."""
+        names.id_tags.add(self.id_tag)
+        names.entry_keys.add(self.entry_key)
+
+
+class IssueCard(msgspec.Struct, frozen=True):
+    """A new card with a new account, and its first credit (may be 0)."""
+
+    id_tag: str
+    printed_number: str
+    credit_minor: int
+    source_account_id: int
+    key: str
+    actor: str
+    limits: Limits
+    expires_at: datetime | None = None
+    label: str = ""
+
+    @property
+    def entry_key(self) -> str:
+        """The journal entry's idempotency key."""
+        return f"issue:{self.key}"
+
+    def name(self, names: MoneyNames) -> None:
+        """Say what must be loaded."""
+        names.id_tags.add(self.id_tag)
+        names.printed_numbers.add(self.printed_number)
+        names.entry_keys.add(self.entry_key)
+        names.new_accounts += 1
+
+
+class ChangeCardState(msgspec.Struct, frozen=True):
+    """Block, unblock, mark lost or retire a card; its credit stays on the account."""
+
+    id_tag: str
+    state: CardState
+    actor: str
+
+    def name(self, names: MoneyNames) -> None:
+        """Say what must be loaded."""
+        names.id_tags.add(self.id_tag)
+
+
+def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refused]:
+    """Book a top-up once: debit where the money is, credit the prepaid account."""
+    content = input_hash("top up", asked.id_tag, asked.amount_minor, asked.source_account_id)
+    account = books.account_of(asked.id_tag)
+    if (before := books.entries.get(asked.entry_key)) is not None:
+        if before.input_hash != content or account is None:
+            return Decision(Refused("key used before"))
+        return Decision(_booked(asked.id_tag, books, repeated=True))
+    if account is None:
+        return Decision(Refused("unknown card"))
+    if books.cards[asked.id_tag].state != "active":
+        return Decision(Refused("card not active"))
+    if refused := _refuse_amount(asked.amount_minor, account.balance_minor, asked.limits):
+        return Decision(refused)
+    transfer = Transfer(asked.source_account_id, account.account_id, asked.amount_minor)
+    entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, (transfer,))
+    balance = account.balance_minor + asked.amount_minor
+    outcome = Booked(asked.id_tag, account.account_id, balance, balance - account.held_minor, repeated=False)
+    return Decision(outcome, (entry,))
+
+
+def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked | Refused]:
+    """Open an account for a card, active at once, with its first credit."""
+    content = input_hash("issue", asked.id_tag, asked.credit_minor, asked.source_account_id)
+    if (before := books.entries.get(asked.entry_key)) is not None:
+        if before.input_hash != content:
+            return Decision(Refused("key used before"))
+        return Decision(_booked(asked.id_tag, books, repeated=True))
+    existing = books.cards.get(asked.id_tag)
+    if existing is not None and existing.state != "in stock":
+        return Decision(Refused("card exists"))
+    if existing is None and asked.printed_number in books.printed_numbers:
+        return Decision(Refused("printed number exists"))
+    if asked.credit_minor and (refused := _refuse_amount(asked.credit_minor, 0, asked.limits)):
+        return Decision(refused)
+    number = asked.printed_number if existing is None else existing.printed_number
+    account_id = books.free_account_ids[0]
+    account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
+    card = Card(asked.id_tag, number, account_id, "active", asked.expires_at, asked.label)
+    transfers = (Transfer(asked.source_account_id, account_id, asked.credit_minor),) if asked.credit_minor else ()
+    entry = JournalEntry("card issued", asked.entry_key, content, now, asked.actor, transfers)
+    outcome = Booked(asked.id_tag, account_id, asked.credit_minor, asked.credit_minor, repeated=False)
+    return Decision(outcome, (account, card, entry))
+
+
+def change_card_state(asked: ChangeCardState, books: Books, now: datetime) -> Decision[Card | Refused]:  # noqa: ARG001 - every rule takes now
+    """Set a card's state. A card in stock has no account and is issued instead."""
+    card = books.cards.get(asked.id_tag)
+    if card is None:
+        return Decision(Refused("unknown card"))
+    if card.account_id is None:
+        return Decision(Refused("card not active"))
+    changed = msgspec.structs.replace(card, state=asked.state)
+    return Decision(changed, () if card == changed else (changed,))
+
+
+def place_hold(reference: int, account_id: int, amount_minor: int, now: datetime) -> Hold:
+    """Set credit aside for a transaction that begins."""
+    return Hold(reference, account_id, max(0, amount_minor), "open", now)
+
+
+def extend_hold(hold: Hold, wanted_minor: int, available_minor: int) -> Hold:
+    """Raise a hold towards `wanted_minor` as far as the available credit goes; never lower it."""
+    reachable = min(wanted_minor, hold.amount_minor + max(0, available_minor))
+    return msgspec.structs.replace(hold, amount_minor=max(hold.amount_minor, reachable))
+
+
+def settle(
+    hold: Hold,
+    charge: Charge,
+    happened_at: datetime,
+    now: datetime,
+    actor: str,
+) -> tuple[Hold | JournalEntry, ...]:
+    """Resolve a hold with the actual charge: prepaid account to energy income and VAT payable.
+
+    The charge may exceed the hold and the credit: energy that is gone cannot be refused. A charge of nothing voids the hold.
+    """
+    if not charge.total_minor:
+        return (msgspec.structs.replace(hold, state="voided", resolved_at=now),)
+    net_minor = charge.total_minor - charge.tax_minor
+    transfers = tuple(
+        Transfer(hold.account_id, account_id, amount_minor)
+        for account_id, amount_minor in ((ENERGY_INCOME, net_minor), (VAT_PAYABLE, charge.tax_minor))
+        if amount_minor > 0
+    )
+    entry = JournalEntry(
+        "settle",
+        f"settle:{hold.reference}",
+        input_hash("settle", hold.reference, hold.account_id, charge.total_minor, charge.tax_minor),
+        happened_at,
+        actor,
+        transfers,
+        reference=hold.reference,
+        charge_lines=charge.lines,
+    )
+    return (msgspec.structs.replace(hold, state="settled", resolved_at=now), entry)
+
+
+def void_hold(hold: Hold, now: datetime) -> Hold:
+    """Give the credit back without a charge."""
+    return msgspec.structs.replace(hold, state="voided", resolved_at=now)
+
+
+def limits_of(maximum_top_up: Decimal, maximum_balance: Decimal, scale: int) -> Limits:
+    """Build limits from settings in currency units."""
+    return Limits(int(maximum_top_up * scale), int(maximum_balance * scale))
+
+
+def _refuse_amount(amount_minor: int, balance_minor: int, limits: Limits) -> Refused | None:
+    if amount_minor <= 0:
+        return Refused("amount not positive")
+    if amount_minor > limits.maximum_top_up_minor:
+        return Refused("amount above the limit")
+    if balance_minor + amount_minor > limits.maximum_balance_minor:
+        return Refused("balance above the limit")
+    return None
+
+
+def _booked(id_tag: str, books: Books, *, repeated: bool) -> Booked:
+    account = books.account_of(id_tag)
+    assert account is not None, "an entry was posted for this card"
+    return Booked(id_tag, account.account_id, account.balance_minor, account.available_minor, repeated)

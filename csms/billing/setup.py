@@ -1,0 +1,45 @@
+"""The first start: fixes the currency of the installation and opens the accounts of the chart.
+
+Knows the tables of the money; runs in a unit of work of its own and changes nothing on a later start.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import insert, select
+
+from csms.billing import models
+from csms.billing.chart_of_accounts import CHART
+from csms.billing.money import Currency
+from csms.db import Database
+from csms.errors import ConfigurationError
+
+
+def set_up(database: Database, currency: Currency, now: datetime) -> None:
+    """Create the installation, or check that its currency is still the configured one."""
+    with database.unit_of_work() as connection:
+        row = connection.execute(select(models.installation)).first()
+        if row is not None:
+            if (row.currency, row.currency_decimals) != (currency.code, currency.decimals):
+                raise ConfigurationError(
+                    f"CSMS_CURRENCY is {currency.code} with {currency.decimals} decimals, but this database keeps its money in "
+                    f"{row.currency} with {row.currency_decimals}. The currency is fixed at the first start.",
+                )
+            return
+        connection.execute(
+            insert(models.installation),
+            [{"id": 1, "currency": currency.code, "currency_decimals": currency.decimals, "created_at": now}],
+        )
+        connection.execute(
+            insert(models.ledger_account),
+            [
+                {
+                    "id": one.account_id,
+                    "code": one.code,
+                    "kind": one.kind,
+                    "name": one.name,
+                    "currency": currency.code,
+                    "created_at": now,
+                }
+                for one in CHART
+            ],
+        )

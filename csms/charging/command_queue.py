@@ -1,0 +1,140 @@
+"""The life of a command: queued, sent, then accepted, rejected, failed, timed out or expired. Pure.
+
+A command is a durable row, one outstanding per charge point (OCPP-J 1.6, 4.1.1). Knows neither sockets nor what a payload means.
+"""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from csms.billing.books import Decision
+from csms.charging.working_set import UNNUMBERED, Command, CommandState, Names, Transaction, WorkingSet
+
+_MAX_ATTEMPTS = 5
+
+
+class QueueCommand(msgspec.Struct, frozen=True):
+    """Someone wants a call to be sent to a charge point, now or when it is back."""
+
+    charge_point_id: int
+    action: str
+    payload_json: str
+    requested_by: str
+    repeatable: bool = False
+    transaction_id: int | None = None
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.new_commands += 1
+
+
+class ClaimCommand(msgspec.Struct, frozen=True):
+    """The connection of a charge point is free to send: which command is next?"""
+
+    charge_point_id: int
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.commands_at.add(self.charge_point_id)
+
+
+class AnswerCommand(msgspec.Struct, frozen=True):
+    """What became of a command that was sent."""
+
+    command_id: int
+    state: CommandState
+    answer_json: str | None = None
+    failure: str | None = None
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.command_ids.add(self.command_id)
+
+
+def stop_command(one: Transaction, working_set: WorkingSet, requested_by: str, now: datetime) -> Command:
+    """Return the command that stops a transaction; repeating it is harmless. Its number is given when it is written."""
+    return Command(
+        UNNUMBERED,
+        one.charge_point_id,
+        "RemoteStopTransaction",
+        msgspec.json.encode({"transactionId": one.transaction_id}).decode(),
+        "queued",
+        requested_by,
+        repeatable=True,
+        created_at=now,
+        expires_at=now + timedelta(seconds=working_set.policy.command_expiry_s),
+        transaction_id=one.transaction_id,
+    )
+
+
+def queue(asked: QueueCommand, working_set: WorkingSet, now: datetime) -> Decision[Command]:
+    """Put a command into the queue of its charge point."""
+    command = Command(
+        working_set.free_command_ids[len(working_set.new_commands)],
+        asked.charge_point_id,
+        asked.action,
+        asked.payload_json,
+        "queued",
+        asked.requested_by,
+        asked.repeatable,
+        now,
+        now + timedelta(seconds=working_set.policy.command_expiry_s),
+        asked.transaction_id,
+    )
+    return Decision(command, (command,))
+
+
+def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
+    """Mark the oldest command that has not expired as sent, and expire those before it."""
+    intents = []
+    for command in _waiting(asked.charge_point_id, working_set):
+        if command.state != "queued":
+            continue
+        if command.expires_at <= now:
+            failure = "the charge point was not there in time"
+            intents.append(msgspec.structs.replace(command, state="expired", answered_at=now, failure=failure))
+            continue
+        sent = msgspec.structs.replace(command, state="sent", sent_at=now, attempts=command.attempts + 1)
+        return Decision(sent, (*intents, sent))
+    return Decision(None, tuple(intents))
+
+
+def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
+    """Record an answer. The first one wins; a late one for a command already decided changes nothing."""
+    command = working_set.commands.get(said.command_id)
+    if command is None or command.state != "sent":
+        return Decision(command)
+    again = said.state in {"timed out", "failed"} and said.answer_json is None and _may_repeat(command, now)
+    changed = msgspec.structs.replace(
+        command,
+        state="queued" if again else said.state,
+        answered_at=None if again else now,
+        answer_json=said.answer_json,
+        failure=said.failure,
+    )
+    return Decision(changed, (changed,))
+
+
+def revive(charge_point_id: int, working_set: WorkingSet, now: datetime) -> tuple[Command, ...]:
+    """Return the commands whose connection ended before an answer came, queued again where repeating is harmless."""
+    failure = "the connection ended before an answer came"
+    return tuple(
+        msgspec.structs.replace(command, state="queued", failure=failure)
+        if _may_repeat(command, now)
+        else msgspec.structs.replace(command, state="failed", answered_at=now, failure=failure)
+        for command in _waiting(charge_point_id, working_set)
+        if command.state == "sent"
+    )
+
+
+def _waiting(charge_point_id: int, working_set: WorkingSet) -> list[Command]:
+    found = [
+        one
+        for one in working_set.commands.values()
+        if one.charge_point_id == charge_point_id and one.state in {"queued", "sent"}
+    ]
+    return sorted(found, key=lambda one: one.command_id)
+
+
+def _may_repeat(command: Command, now: datetime) -> bool:
+    return command.repeatable and command.attempts < _MAX_ATTEMPTS and command.expires_at > now

@@ -1,0 +1,235 @@
+"""The engine: gathers what arrived, loads, decides, writes, commits once, answers.
+
+It only calls things in order. What a message means is decided by pure functions (`DECIDERS`), what is loaded and written by
+`store`. Everything that arrived while the previous batch was being committed is the next batch, so the cost of SQL and of the
+durable commit is shared by all who wait. One thread of its own runs it; the event loop never blocks.
+
+    submit() ──▶ waiting ──▶ [ load ─ decide each ─ write ─ commit ] ──▶ futures, then commands ring
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from csms.billing import prepaid
+from csms.billing.books import Decision
+from csms.billing.money import Currency
+from csms.charging import authorization, command_queue, metering, stations, store, transactions
+from csms.charging.working_set import Names, Policy, WorkingSet
+from csms.clock import Clock
+from csms.db import Database, is_conflict, is_storage_failure
+from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailable
+
+log = structlog.get_logger()
+
+_ATTEMPTS = 3  # of a batch that met another process, before its inputs are tried one by one
+
+
+class Input(Protocol):
+    """A frozen fact or wish that the engine takes: it says what must be loaded to decide it."""
+
+    def name(self, names: Any, /) -> None:  # noqa: ANN401 - Names, or the part of it that billing knows
+        """Add what must be loaded."""
+
+
+def _of_money(decide: Callable[..., Decision[Any]]) -> Callable[..., Decision[Any]]:
+    """Give a rule of billing the books only."""
+    return lambda asked, working_set, now: decide(asked, working_set.books, now)
+
+
+DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
+    authorization.Authorize: authorization.authorize,
+    transactions.StartTransaction: transactions.start,
+    metering.MeterValues: metering.meter_values,
+    transactions.StopTransaction: transactions.stop,
+    stations.Connect: stations.connect,
+    stations.Disconnect: stations.disconnect,
+    stations.HeardOf: stations.heard_of,
+    stations.Boot: stations.boot,
+    stations.StatusNotification: stations.status_notification,
+    stations.ProgressNotification: stations.progress_notification,
+    stations.AddChargePoint: stations.add,
+    stations.ChangeKey: stations.change_key,
+    command_queue.QueueCommand: command_queue.queue,
+    command_queue.ClaimCommand: command_queue.claim,
+    command_queue.AnswerCommand: command_queue.answered,
+    prepaid.TopUp: _of_money(prepaid.top_up),
+    prepaid.IssueCard: _of_money(prepaid.issue_card),
+    prepaid.ChangeCardState: _of_money(prepaid.change_card_state),
+}
+
+
+class Batch:
+    """One unit of work over several inputs: the outcomes (or errors) in order, and whose commands wait."""
+
+    def __init__(self, outcomes: list[Any], ringing: set[int]) -> None:
+        """Keep what came out."""
+        self.outcomes = outcomes
+        self.ringing = ringing
+
+
+class Engine:
+    """The single writer of a process."""
+
+    def __init__(
+        self, database: Database, currency: Currency, policy: Policy, clock: Clock, *, batch_max: int, queue_max: int
+    ) -> None:
+        """Nothing runs before `start`; `execute` works without it."""
+        self._database = database
+        self._currency = currency
+        self._policy = policy
+        self._clock = clock
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._waiting: deque[tuple[Input, asyncio.Future[Any]]] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.available = True
+        self.on_commands: Callable[[set[int]], None] = lambda _: None
+        self.on_availability: Callable[[bool], None] = lambda _: None
+
+    @property
+    def waiting(self) -> int:
+        """How many inputs wait for the next batch."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Start the thread; to be called in the event loop whose futures it resolves."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Let what waits be committed and answered, then end the thread."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # let the last answers through
+
+    async def submit(self, asked: Input) -> Any:  # noqa: ANN401 - the outcome of the input's rule
+        """Return the outcome once it is committed; raise `StorageUnavailable` or `DecisionFailed` if nothing was stored."""
+        if not self.available:
+            raise StorageUnavailable("the database does not take anything at the moment")
+        assert self._loop is not None, "the engine was not started"
+        future: asyncio.Future[Any] = self._loop.create_future()
+        with self._wake:
+            if self._stopping:
+                raise StorageUnavailable("the server is stopping")
+            if len(self._waiting) >= self._queue_max:
+                raise Overloaded("too much is waiting to be stored")
+            self._waiting.append((asked, future))
+            self._wake.notify()
+        return await future
+
+    def execute(self, asked: Input) -> Any:  # noqa: ANN401 - the outcome of the input's rule
+        """Decide and commit one input in the calling thread; for commands beside a running server."""
+        batch = self.run([asked])
+        if isinstance(batch.outcomes[0], CsmsError):
+            raise batch.outcomes[0]
+        return batch.outcomes[0]
+
+    def run(self, inputs: Sequence[Input]) -> Batch:
+        """Load, decide, write and commit `inputs` as one unit of work. On a conflict with another process, do it again."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._unit_of_work(inputs)
+            except SQLAlchemyError as error:
+                if not is_conflict(error):
+                    return self._failed(inputs, error)
+                log.info("batch meets another writer", inputs=len(inputs), error=str(error.__cause__))
+            except Exception as error:  # noqa: BLE001 - whatever one input did, the others shall not suffer
+                return self._failed(inputs, error)
+        return self._alone(inputs, "it meets another writer each time")
+
+    def _unit_of_work(self, inputs: Sequence[Input]) -> Batch:
+        names = Names()
+        for one in inputs:
+            one.name(names)
+        with self._database.unit_of_work() as connection:
+            working_set = store.load(connection, names, self._currency, self._policy)
+            now = self._clock()
+            outcomes = [self._decide(one, working_set, now) for one in inputs]
+            ringing = store.write(connection, working_set, now)
+        return Batch(outcomes, ringing)
+
+    def _decide(self, asked: Input, working_set: WorkingSet, now: Any) -> Any:  # noqa: ANN401 - any outcome
+        try:
+            decision = DECIDERS[type(asked)](asked, working_set, now)
+        except Exception:
+            log.exception("decision failed", input=type(asked).__name__)
+            return DecisionFailed(f"a defect met while deciding {type(asked).__name__}")
+        working_set.take(decision.intents)
+        return decision.outcome
+
+    def _failed(self, inputs: Sequence[Input], error: Exception) -> Batch:
+        if not is_storage_failure(error):
+            return self._alone(inputs, str(error.__cause__ or error))
+        log.error("storage failed", inputs=len(inputs), error=str(error.__cause__ or error))
+        failure = StorageUnavailable("the database did not take it; nothing was stored")
+        return Batch([failure] * len(inputs), set())
+
+    def _alone(self, inputs: Sequence[Input], why: str) -> Batch:
+        """One input is at fault: do each in a unit of work of its own, so that the others do not suffer."""
+        if len(inputs) == 1:
+            log.error("input cannot be stored", input=type(inputs[0]).__name__, error=why)
+            return Batch([DecisionFailed(f"{type(inputs[0]).__name__} cannot be stored")], set())
+        singles = [self.run([one]) for one in inputs]
+        return Batch([one.outcomes[0] for one in singles], set().union(*(one.ringing for one in singles)))
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._stopping:
+                    self._wake.wait()
+                if not self._waiting:
+                    return
+                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+            try:
+                batch = self.run([asked for asked, _ in taken])
+            except Exception:
+                log.exception("engine defect")
+                batch = Batch([DecisionFailed("a defect of the engine")] * len(taken), set())
+            self._to_loop(self._answer, [future for _, future in taken], batch)
+            if any(isinstance(one, StorageUnavailable) for one in batch.outcomes):
+                self._wait_for_storage()
+
+    def _answer(self, futures: list[asyncio.Future[Any]], batch: Batch) -> None:
+        for future, outcome in zip(futures, batch.outcomes, strict=True):
+            if future.done():
+                continue  # whoever asked is gone; it is stored all the same
+            if isinstance(outcome, CsmsError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        if batch.ringing:
+            self.on_commands(batch.ringing)
+
+    def _wait_for_storage(self) -> None:
+        """Refuse everything until a durable write succeeds again; nobody has to restart anything."""
+        self.available = False
+        with self._wake:
+            refused = [future for _, future in self._waiting]
+            self._waiting.clear()
+        failure = StorageUnavailable("the database does not take anything at the moment")
+        self._to_loop(self._answer, refused, Batch([failure] * len(refused), set()))
+        self._to_loop(self.on_availability, False)  # noqa: FBT003 - the callback's one argument
+        while not self._stopping and not store.probe(self._database, self._clock()):
+            with self._wake:
+                self._wake.wait(timeout=1.0)
+        self.available = True
+        log.warning("storage is back")
+        self._to_loop(self.on_availability, True)  # noqa: FBT003 - the callback's one argument
+
+    def _to_loop(self, callback: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - the callback's own
+        assert self._loop is not None, "the engine was not started"
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, *arguments)

@@ -1,0 +1,222 @@
+"""Tables of the energy: sites, charge points, connections, transactions, readings, commands, what waits for a person.
+
+Energy is in whole Wh, power in whole W. Money appears only as the cost that billing computed and as the account it is for.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Sequence,
+    String,
+    Table,
+    Text,
+)
+
+from csms.db import Instant, metadata
+
+transaction_ids = Sequence("transaction_ids", data_type=Integer, metadata=metadata)  # 31 bits: OCPP's integer
+command_ids = Sequence("command_ids", metadata=metadata)
+charge_point_ids = Sequence("charge_point_ids", metadata=metadata)
+
+site = Table(
+    "site",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("time_zone", String(50), nullable=False),
+)
+
+charge_point = Table(
+    "charge_point",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("identity", String(255), nullable=False, unique=True),
+    Column("site_id", ForeignKey("site.id"), nullable=True),
+    Column("tariff_id", ForeignKey("tariff.id"), nullable=True),  # null: the default tariff
+    Column("security_profile", Integer, nullable=False),
+    Column("key_salt", String(32), nullable=True),  # hex
+    Column("key_hash", String(64), nullable=True),  # hex of SHA-256 over salt and key
+    Column("vendor", String(50), nullable=False, server_default=""),
+    Column("model", String(50), nullable=False, server_default=""),
+    Column("serial_number", String(50), nullable=False, server_default=""),
+    Column("firmware_version", String(50), nullable=False, server_default=""),
+    Column("registration", String(10), nullable=False, server_default="Unknown"),
+    Column("booted_at", Instant, nullable=True),
+    Column("last_seen_at", Instant, nullable=True),
+    Column("firmware_status", String(30), nullable=False, server_default=""),
+    Column("diagnostics_status", String(30), nullable=False, server_default=""),
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="registration"),
+)
+
+unknown_charge_point = Table(
+    "unknown_charge_point",
+    metadata,
+    Column("identity", String(255), primary_key=True),
+    Column("address", String(60), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+)
+
+connection = Table(
+    "connection",
+    metadata,
+    Column("charge_point_id", ForeignKey("charge_point.id"), primary_key=True, autoincrement=False),
+    Column("connection_id", String(32), nullable=False),
+    Column("node", String(60), nullable=False),
+    Column("address", String(60), nullable=False),
+    Column("subprotocol", String(20), nullable=False),
+    Column("connected_at", Instant, nullable=False),
+)
+
+connector = Table(
+    "connector",
+    metadata,
+    Column("charge_point_id", ForeignKey("charge_point.id"), primary_key=True, autoincrement=False),
+    Column("connector_id", Integer, primary_key=True, autoincrement=False),  # 0 is the whole charge point
+    Column("status", String(20), nullable=False),
+    Column("error_code", String(30), nullable=False),
+    Column("info", String(100), nullable=False),
+    Column("vendor_error_code", String(60), nullable=False),
+    Column("happened_at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+# SQL keeps the word "transaction" for itself.
+charging_transaction = Table(
+    "charging_transaction",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("natural_key", String(32), nullable=False, unique=True),
+    Column("charge_point_id", ForeignKey("charge_point.id"), nullable=False),
+    Column("connector_id", Integer, nullable=False),
+    Column("id_tag", String(20), nullable=False),
+    Column("account_id", ForeignKey("ledger_account.id"), nullable=True),
+    Column("authorization_status", String(15), nullable=False),  # what StartTransaction was answered
+    Column("refusal", String(40), nullable=True),  # the true reason
+    Column("state", String(10), nullable=False),
+    Column("meter_start_wh", BigInteger, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("tariff_json", Text, nullable=False),
+    Column("register_wh", BigInteger, nullable=False),  # the latest good reading
+    Column("register_at", Instant, nullable=False),
+    Column("power_w", Integer, nullable=True),
+    Column("energy_wh", BigInteger, nullable=False),
+    Column("cost_minor", BigInteger, nullable=False),  # so far; final when ended
+    Column("stop_requested_at", Instant, nullable=True),
+    Column("stop_key", String(32), nullable=True),  # what the StopTransaction said, to know it again
+    Column("meter_stop_wh", BigInteger, nullable=True),
+    Column("ended_at", Instant, nullable=True),
+    Column("end_recorded_at", Instant, nullable=True),
+    Column("stop_reason", String(20), nullable=True),
+    Column("stop_id_tag", String(20), nullable=True),
+    Column("stop_authorization_status", String(15), nullable=True),
+    Column("uncharged_reason", String(60), nullable=True),  # why an ended transaction has no settlement
+    Column("flags", Text, nullable=False, server_default=""),  # what was odd, separated by "; "
+    CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
+    Index(
+        "ix_charging_transaction_unfinished",
+        "charge_point_id",
+        "connector_id",
+        sqlite_where=Column("state") != "ended",
+        postgresql_where=Column("state") != "ended",
+    ),
+    Index(
+        "ix_charging_transaction_unfinished_account",
+        "account_id",
+        sqlite_where=Column("state") != "ended",
+        postgresql_where=Column("state") != "ended",
+    ),
+    Index("ix_charging_transaction_history", "charge_point_id", "started_at"),
+    Index("ix_charging_transaction_card", "id_tag", "started_at"),
+    Index("ix_charging_transaction_stop_key", "stop_key"),
+    Index("ix_charging_transaction_started_at", "started_at"),
+)
+
+# The bulk of the data. The key comes from the fact itself, so a repeated message adds nothing.
+reading = Table(
+    "reading",
+    metadata,
+    Column("charge_point_id", Integer, primary_key=True, autoincrement=False),
+    Column("connector_id", Integer, primary_key=True, autoincrement=False),
+    Column("happened_at", Instant, primary_key=True),
+    Column("digest", BigInteger, primary_key=True, autoincrement=False),
+    Column("transaction_id", Integer, nullable=True),
+    Column("recorded_at", Instant, nullable=False),
+    Column("register_wh", BigInteger, nullable=True),
+    Column("power_w", Integer, nullable=True),
+    Column("samples_json", Text, nullable=False),  # as they came
+    Column("flags", Text, nullable=False, server_default=""),
+    Index(
+        "ix_reading_transaction",
+        "transaction_id",
+        "happened_at",
+        sqlite_where=Column("transaction_id").is_not(None),
+        postgresql_where=Column("transaction_id").is_not(None),
+    ),
+    sqlite_with_rowid=False,
+)
+
+# What a rule could not decide alone; the evidence is the message itself.
+review_item = Table(
+    "review_item",
+    metadata,
+    Column("key", String(32), primary_key=True),  # from the fact, so that a repeat adds nothing
+    Column("kind", String(40), nullable=False),
+    Column("charge_point_id", ForeignKey("charge_point.id"), nullable=False),
+    Column("connector_id", Integer, nullable=True),
+    Column("transaction_id", Integer, nullable=True),
+    Column("explanation", String(300), nullable=False),
+    Column("evidence_json", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False, index=True),
+    Column("resolved_at", Instant, nullable=True),
+)
+
+authorization_refusal = Table(
+    "authorization_refusal",
+    metadata,
+    Column("charge_point_id", ForeignKey("charge_point.id"), primary_key=True, autoincrement=False),
+    Column("id_tag", String(20), primary_key=True),
+    Column("status", String(15), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_at", Instant, nullable=False, index=True),
+)
+
+command = Table(
+    "command",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("charge_point_id", ForeignKey("charge_point.id"), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("payload_json", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("requested_by", String(100), nullable=False),
+    Column("transaction_id", Integer, nullable=True, index=True),
+    Column("repeatable", Boolean, nullable=False),  # may be sent again when its answer was lost
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("sent_at", Instant, nullable=True),
+    Column("answered_at", Instant, nullable=True),
+    Column("answer_json", Text, nullable=True),
+    Column("failure", String(300), nullable=True),
+    CheckConstraint(
+        "state IN ('queued', 'sent', 'accepted', 'rejected', 'failed', 'timed out', 'expired')",
+        name="state",
+    ),
+    Index("ix_command_history", "charge_point_id", "id"),
+    Index(
+        "ix_command_waiting",
+        "charge_point_id",
+        sqlite_where=Column("state").in_(("queued", "sent")),
+        postgresql_where=Column("state").in_(("queued", "sent")),
+    ),
+)

@@ -1,0 +1,266 @@
+"""The stations themselves: who may connect, boots, statuses, and new ones. Pure decisions.
+
+Acceptance is state in the database: stations do not boot again on a mere reconnect (OCPP-J 1.6, 5.4), so a restart must not
+forget it. Keys are random, so a salted SHA-256 keeps them (Security Whitepaper, A00.FR.204 asks for 16 to 20 bytes).
+"""
+
+import hmac
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from csms.billing.books import Decision
+from csms.charging.command_queue import revive
+from csms.charging.working_set import (
+    ChargePoint,
+    Connection,
+    ConnectionGone,
+    ConnectorStatus,
+    Names,
+    NewChargePoint,
+    Registration,
+    Seen,
+    UnknownChargePoint,
+    WorkingSet,
+)
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """A charge point asks to connect. `new_salt` is used where an unknown one is adopted at once with its password."""
+
+    identity: str
+    password: bytes | None
+    address: str
+    connection_id: str
+    node: str
+    subprotocol: str
+    adopt: bool
+    new_salt: str
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.identities.add(self.identity)
+        names.new_charge_points += self.adopt
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """It may connect."""
+
+    charge_point_id: int
+    identity: str
+    registration: Registration
+
+
+class TurnedAway(msgspec.Struct, frozen=True):
+    """It may not."""
+
+    reason: Literal["unknown", "wrong key"]
+
+
+class Disconnect(msgspec.Struct, frozen=True):
+    """A connection ended."""
+
+    charge_point_id: int
+    connection_id: str
+    last_seen_at: datetime
+
+    def name(self, names: Names) -> None:
+        """Nothing has to be loaded."""
+
+
+class HeardOf(msgspec.Struct, frozen=True):
+    """When charge points were last heard of: written now and then, not per message."""
+
+    seen: tuple[Seen, ...]
+
+    def name(self, names: Names) -> None:
+        """Nothing has to be loaded."""
+
+
+class Boot(msgspec.Struct, frozen=True):
+    """BootNotification (OCPP 1.6, 4.2)."""
+
+    charge_point_id: int
+    vendor: str
+    model: str
+    serial_number: str
+    firmware_version: str
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.charge_point_ids.add(self.charge_point_id)
+
+
+class Booted(msgspec.Struct, frozen=True):
+    """The registration, and the seconds to the next heartbeat or boot."""
+
+    registration: Registration
+    interval_s: int
+
+
+class StatusNotification(msgspec.Struct, frozen=True):
+    """StatusNotification (OCPP 1.6, 4.9)."""
+
+    status: ConnectorStatus
+
+    def name(self, names: Names) -> None:
+        """Nothing has to be loaded."""
+
+
+class ProgressNotification(msgspec.Struct, frozen=True):
+    """FirmwareStatusNotification or DiagnosticsStatusNotification (OCPP 1.6, 4.5 and 4.4)."""
+
+    charge_point_id: int
+    of: Literal["firmware", "diagnostics"]
+    status: str
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.charge_point_ids.add(self.charge_point_id)
+
+
+class AddChargePoint(msgspec.Struct, frozen=True):
+    """An administrator adds or adopts a charge point."""
+
+    identity: str
+    security_profile: Literal[0, 1]
+    key_salt: str | None
+    key_hash: str | None
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.identities.add(self.identity)
+        names.new_charge_points += 1
+
+
+class ChangeKey(msgspec.Struct, frozen=True):
+    """An administrator sets how a charge point proves who it is."""
+
+    identity: str
+    security_profile: Literal[0, 1]
+    key_salt: str | None
+    key_hash: str | None
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.identities.add(self.identity)
+
+
+def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[Admitted | TurnedAway]:
+    """Admit a known charge point with the right key. The newest connection of an identity is the one that counts."""
+    known = working_set.identities.get(asked.identity)
+    if known is None and not asked.adopt:
+        return Decision(TurnedAway("unknown"), (UnknownChargePoint(asked.identity, asked.address),))
+    if known is None:
+        return _adopt(asked, working_set)
+    charge_point = working_set.charge_points[known]
+    if charge_point.security_profile > 0 and not key_fits(asked.password, charge_point):
+        return Decision(TurnedAway("wrong key"))
+    intents = (_connection(asked, known), Seen(known, now), *revive(known, working_set, now))
+    return Decision(Admitted(known, asked.identity, charge_point.registration), intents)
+
+
+def _adopt(asked: Connect, working_set: WorkingSet) -> Decision[Admitted | TurnedAway]:
+    """Trust a laboratory's station on first use: with the key it came with, or without one."""
+    charge_point = ChargePoint(
+        working_set.next_charge_point_id(),
+        asked.identity,
+        0 if asked.password is None else 1,
+        None if asked.password is None else asked.new_salt,
+        None if asked.password is None else hash_key(asked.password, asked.new_salt),
+        "Unknown",
+        None,
+    )
+    intents = (NewChargePoint(charge_point), _connection(asked, charge_point.charge_point_id))
+    return Decision(Admitted(charge_point.charge_point_id, asked.identity, "Unknown"), intents)
+
+
+def _connection(asked: Connect, charge_point_id: int) -> Connection:
+    return Connection(charge_point_id, asked.connection_id, asked.node, asked.address, asked.subprotocol)
+
+
+def hash_key(key: bytes, salt: str) -> str:
+    """Return the hex digest under which a key is stored; `salt` is hex."""
+    return sha256(bytes.fromhex(salt) + key).hexdigest()
+
+
+def key_fits(password: bytes | None, charge_point: ChargePoint) -> bool:
+    """Compare a password with the stored key. Some stations send the key's bytes, some its hex text: both are right."""
+    if password is None or charge_point.key_salt is None or charge_point.key_hash is None:
+        return False
+    candidates = [password]
+    try:
+        candidates.append(bytes.fromhex(password.decode("ascii")))
+    except ValueError:
+        pass  # not hex text: only the bytes themselves can be the key
+    digests = [hash_key(one, charge_point.key_salt) for one in candidates]
+    return any(hmac.compare_digest(digest, charge_point.key_hash) for digest in digests)
+
+
+def disconnect(said: Disconnect, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
+    """Forget a connection, and remember when the charge point was last heard of."""
+    gone = ConnectionGone(said.charge_point_id, said.connection_id)
+    return Decision(None, (gone, Seen(said.charge_point_id, said.last_seen_at)))
+
+
+def heard_of(said: HeardOf, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
+    """Note when charge points were last heard of."""
+    return Decision(None, said.seen)
+
+
+def boot(said: Boot, working_set: WorkingSet, now: datetime) -> Decision[Booted]:
+    """Accept a known charge point; one that an administrator rejected stays so."""
+    before = working_set.charge_points[said.charge_point_id]
+    registration: Registration = before.registration if before.registration in {"Pending", "Rejected"} else "Accepted"
+    booted = msgspec.structs.replace(
+        before,
+        vendor=said.vendor,
+        model=said.model,
+        serial_number=said.serial_number,
+        firmware_version=said.firmware_version,
+        registration=registration,
+        booted_at=now,
+    )
+    policy = working_set.policy
+    interval_s = policy.heartbeat_interval_s if registration == "Accepted" else policy.boot_retry_interval_s
+    return Decision(Booted(registration, interval_s), (booted, Seen(said.charge_point_id, now)))
+
+
+def status_notification(said: StatusNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
+    """Store what a connector says of itself."""
+    return Decision(None, (said.status,))
+
+
+def progress_notification(said: ProgressNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes now
+    """Store how far a firmware update or an upload of diagnostics is."""
+    before = working_set.charge_points[said.charge_point_id]
+    if said.of == "firmware":
+        return Decision(None, (msgspec.structs.replace(before, firmware_status=said.status),))
+    return Decision(None, (msgspec.structs.replace(before, diagnostics_status=said.status),))
+
+
+def add(asked: AddChargePoint, working_set: WorkingSet, now: datetime) -> Decision[int | None]:  # noqa: ARG001 - every rule takes now
+    """Create a charge point and return its id, or None where the identity is taken."""
+    if asked.identity in working_set.identities:
+        return Decision(None)
+    charge_point_id = working_set.next_charge_point_id()
+    charge_point = ChargePoint(
+        charge_point_id, asked.identity, asked.security_profile, asked.key_salt, asked.key_hash, "Unknown", None
+    )
+    return Decision(charge_point_id, (NewChargePoint(charge_point),))
+
+
+def change_key(asked: ChangeKey, working_set: WorkingSet, now: datetime) -> Decision[int | None]:  # noqa: ARG001 - every rule takes now
+    """Set profile and key; return the charge point's id, or None where there is no such identity."""
+    known = working_set.identities.get(asked.identity)
+    if known is None:
+        return Decision(None)
+    changed = msgspec.structs.replace(
+        working_set.charge_points[known],
+        security_profile=asked.security_profile,
+        key_salt=asked.key_salt,
+        key_hash=asked.key_hash,
+    )
+    return Decision(known, (changed,))

@@ -1,0 +1,353 @@
+"""What a batch loaded and what it wants written.
+
+Decisions read the working set and return intents; `take` applies each intent, so that the next input of the batch sees it.
+Knows the facts of charging, hands money's intents on to the books, and does no input or output.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from csms.billing.books import Books, MoneyNames
+from csms.billing.tariffs import Tariff
+
+AuthorizationStatus = Literal["Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx"]
+TransactionState = Literal["open", "orphaned", "ended"]
+Registration = Literal["Unknown", "Accepted", "Pending", "Rejected"]
+UNNUMBERED = 0  # the id of a command that gets its number when it is written
+CommandState = Literal["queued", "sent", "accepted", "rejected", "failed", "timed out", "expired"]
+
+
+class ChargePoint(msgspec.Struct, frozen=True):
+    """What decisions need to know of a charge point."""
+
+    charge_point_id: int
+    identity: str
+    security_profile: int
+    key_salt: str | None
+    key_hash: str | None
+    registration: Registration
+    tariff_id: int | None
+    vendor: str = ""
+    model: str = ""
+    serial_number: str = ""
+    firmware_version: str = ""
+    booted_at: datetime | None = None
+    firmware_status: str = ""
+    diagnostics_status: str = ""
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One charging transaction; fields as in the table `charging_transaction`."""
+
+    transaction_id: int
+    natural_key: str
+    charge_point_id: int
+    connector_id: int
+    id_tag: str
+    account_id: int | None
+    authorization_status: AuthorizationStatus
+    refusal: str | None
+    state: TransactionState
+    meter_start_wh: int
+    started_at: datetime
+    recorded_at: datetime
+    tariff_json: str
+    register_wh: int
+    register_at: datetime
+    power_w: int | None = None
+    energy_wh: int = 0
+    cost_minor: int = 0
+    stop_requested_at: datetime | None = None
+    stop_key: str | None = None
+    meter_stop_wh: int | None = None
+    ended_at: datetime | None = None
+    end_recorded_at: datetime | None = None
+    stop_reason: str | None = None
+    stop_id_tag: str | None = None
+    stop_authorization_status: AuthorizationStatus | None = None
+    uncharged_reason: str | None = None
+    flags: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One MeterValue as it came, and what could be read from it."""
+
+    charge_point_id: int
+    connector_id: int
+    happened_at: datetime
+    digest: int
+    transaction_id: int | None
+    register_wh: int | None
+    power_w: int | None
+    samples_json: str
+    flags: str
+
+
+class ReviewItem(msgspec.Struct, frozen=True):
+    """Something a person has to look at, with the message as evidence."""
+
+    key: str
+    kind: str
+    charge_point_id: int
+    connector_id: int | None
+    transaction_id: int | None
+    explanation: str
+    evidence_json: str
+
+
+class ConnectorStatus(msgspec.Struct, frozen=True):
+    """What a StatusNotification said last."""
+
+    charge_point_id: int
+    connector_id: int
+    status: str
+    error_code: str
+    info: str
+    vendor_error_code: str
+    happened_at: datetime
+
+
+class AuthorizationRefusal(msgspec.Struct, frozen=True):
+    """A card that was refused at a station, with the true reason, which OCPP has no word for."""
+
+    charge_point_id: int
+    id_tag: str
+    status: AuthorizationStatus
+    reason: str
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """Which node holds a charge point's socket."""
+
+    charge_point_id: int
+    connection_id: str
+    node: str
+    address: str
+    subprotocol: str
+
+
+class ConnectionGone(msgspec.Struct, frozen=True):
+    """This connection ended; a newer one of the same charge point stays."""
+
+    charge_point_id: int
+    connection_id: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """When a charge point was last heard of."""
+
+    charge_point_id: int
+    at: datetime
+
+
+class UnknownChargePoint(msgspec.Struct, frozen=True):
+    """An identity that asked to connect and is not known; an administrator may adopt it."""
+
+    identity: str
+    address: str
+
+
+class NewChargePoint(msgspec.Struct, frozen=True):
+    """A charge point to be created."""
+
+    charge_point: ChargePoint
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A call that we send; fields as in the table `command`."""
+
+    command_id: int
+    charge_point_id: int
+    action: str
+    payload_json: str
+    state: CommandState
+    requested_by: str
+    repeatable: bool
+    created_at: datetime
+    expires_at: datetime
+    transaction_id: int | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    answered_at: datetime | None = None
+    answer_json: str | None = None
+    failure: str | None = None
+
+
+@dataclass(slots=True)
+class Names(MoneyNames):
+    """What the inputs of a batch name. Whoever names a charge point's unfinished transactions names their accounts too."""
+
+    charge_point_ids: set[int] = field(default_factory=set)
+    identities: set[str] = field(default_factory=set)
+    transaction_ids: set[int] = field(default_factory=set)
+    natural_keys: set[str] = field(default_factory=set)
+    stop_keys: set[str] = field(default_factory=set)
+    unfinished_at: set[int] = field(default_factory=set)
+    command_ids: set[int] = field(default_factory=set)
+    commands_at: set[int] = field(default_factory=set)
+    tariffs: bool = False
+    new_transactions: int = 0
+    new_commands: int = 0
+    new_charge_points: int = 0
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """The rules' settings, so that no rule reads one."""
+
+    minimum_start_credit_minor: int
+    id_tag_lifetime_s: int  # how long a station may rely on an authorization
+    command_expiry_s: int
+    heartbeat_interval_s: int
+    boot_retry_interval_s: int
+
+
+@dataclass(slots=True)
+class WorkingSet:
+    """The facts of one unit of work."""
+
+    books: Books
+    policy: Policy
+    charge_points: dict[int, ChargePoint] = field(default_factory=dict)
+    identities: dict[str, int] = field(default_factory=dict)
+    transactions: dict[int, Transaction] = field(default_factory=dict)
+    natural_keys: dict[str, int] = field(default_factory=dict)
+    stop_keys: dict[str, int] = field(default_factory=dict)
+    commands: dict[int, Command] = field(default_factory=dict)
+    tariffs: dict[int, Tariff] = field(default_factory=dict)
+    default_tariff_id: int | None = None
+    free_transaction_ids: list[int] = field(default_factory=list)
+    free_command_ids: list[int] = field(default_factory=list)
+    free_charge_point_ids: list[int] = field(default_factory=list)
+
+    new_transactions: set[int] = field(default_factory=set)
+    changed_transactions: set[int] = field(default_factory=set)
+    new_commands: set[int] = field(default_factory=set)
+    unnumbered_commands: list[Command] = field(default_factory=list)
+    changed_commands: set[int] = field(default_factory=set)
+    new_charge_points: set[int] = field(default_factory=set)
+    changed_charge_points: set[int] = field(default_factory=set)
+    readings: dict[tuple[int, int, datetime, int], Reading] = field(default_factory=dict)
+    review_items: dict[str, ReviewItem] = field(default_factory=dict)
+    connectors: dict[tuple[int, int], ConnectorStatus] = field(default_factory=dict)
+    refusals: dict[tuple[int, str], AuthorizationRefusal] = field(default_factory=dict)
+    connections: dict[int, Connection] = field(default_factory=dict)
+    gone: list[ConnectionGone] = field(default_factory=list)
+    seen: dict[int, Seen] = field(default_factory=dict)
+    unknown: dict[str, UnknownChargePoint] = field(default_factory=dict)
+
+    def unfinished(self, charge_point_id: int) -> list[Transaction]:
+        """Return the open and orphaned transactions of a charge point, oldest first."""
+        found = [
+            one for one in self.transactions.values() if one.charge_point_id == charge_point_id and one.state != "ended"
+        ]
+        return sorted(found, key=lambda one: one.transaction_id)
+
+    def tariff_of(self, charge_point_id: int) -> Tariff | None:
+        """Return the tariff that applies at a charge point now: its own, else the default one."""
+        tariff_id = self.charge_points[charge_point_id].tariff_id or self.default_tariff_id
+        return None if tariff_id is None else self.tariffs.get(tariff_id)
+
+    def next_transaction_id(self) -> int:
+        """Return the id of the transaction that begins next in this batch."""
+        return self.free_transaction_ids[len(self.new_transactions)]
+
+    def next_charge_point_id(self) -> int:
+        """Return the id of the charge point that is created next in this batch."""
+        return self.free_charge_point_ids[len(self.new_charge_points)]
+
+    def take(self, intents: tuple[Any, ...]) -> None:
+        """Apply intents in order."""
+        for intent in intents:
+            if not self.books.take(intent):
+                _TAKERS[type(intent)](self, intent)
+
+
+def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
+    key = one.transaction_id
+    known = key in working_set.transactions and key not in working_set.new_transactions
+    (working_set.changed_transactions if known else working_set.new_transactions).add(key)
+    working_set.transactions[key] = one
+    working_set.natural_keys[one.natural_key] = key
+    if one.stop_key is not None:
+        working_set.stop_keys[one.stop_key] = key
+
+
+def _take_command(working_set: WorkingSet, one: Command) -> None:
+    if one.command_id == UNNUMBERED:
+        working_set.unnumbered_commands.append(one)
+        return
+    key = one.command_id
+    known = key in working_set.commands and key not in working_set.new_commands
+    (working_set.changed_commands if known else working_set.new_commands).add(key)
+    working_set.commands[key] = one
+
+
+def _take_charge_point(working_set: WorkingSet, one: ChargePoint) -> None:
+    if one.charge_point_id not in working_set.new_charge_points:
+        working_set.changed_charge_points.add(one.charge_point_id)
+    working_set.charge_points[one.charge_point_id] = one
+
+
+def _take_new_charge_point(working_set: WorkingSet, new: NewChargePoint) -> None:
+    one = new.charge_point
+    working_set.new_charge_points.add(one.charge_point_id)
+    working_set.charge_points[one.charge_point_id] = one
+    working_set.identities[one.identity] = one.charge_point_id
+
+
+def _take_reading(working_set: WorkingSet, one: Reading) -> None:
+    working_set.readings.setdefault((one.charge_point_id, one.connector_id, one.happened_at, one.digest), one)
+
+
+def _take_status(working_set: WorkingSet, one: ConnectorStatus) -> None:
+    working_set.connectors[one.charge_point_id, one.connector_id] = one
+
+
+def _take_connection(working_set: WorkingSet, one: Connection) -> None:
+    working_set.connections[one.charge_point_id] = one
+
+
+def _take_review(working_set: WorkingSet, one: ReviewItem) -> None:
+    working_set.review_items.setdefault(one.key, one)
+
+
+def _take_refusal(working_set: WorkingSet, one: AuthorizationRefusal) -> None:
+    working_set.refusals[one.charge_point_id, one.id_tag] = one
+
+
+def _take_gone(working_set: WorkingSet, one: ConnectionGone) -> None:
+    live = working_set.connections.get(one.charge_point_id)
+    if live is not None and live.connection_id == one.connection_id:
+        del working_set.connections[one.charge_point_id]
+    working_set.gone.append(one)
+
+
+def _take_seen(working_set: WorkingSet, one: Seen) -> None:
+    working_set.seen[one.charge_point_id] = one
+
+
+def _take_unknown(working_set: WorkingSet, one: UnknownChargePoint) -> None:
+    working_set.unknown[one.identity] = one
+
+
+class _Taker(Protocol):
+    def __call__(self, working_set: WorkingSet, one: Any, /) -> None: ...
+
+
+_TAKERS: dict[type, _Taker] = {
+    Transaction: _take_transaction,
+    Command: _take_command,
+    ChargePoint: _take_charge_point,
+    NewChargePoint: _take_new_charge_point,
+    Reading: _take_reading,
+    ConnectorStatus: _take_status,
+    Connection: _take_connection,
+    ConnectionGone: _take_gone,
+    ReviewItem: _take_review,
+    AuthorizationRefusal: _take_refusal,
+    Seen: _take_seen,
+    UnknownChargePoint: _take_unknown,
+}

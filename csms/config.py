@@ -1,0 +1,133 @@
+"""Settings: every limit, port and policy by name; the only reader of the environment.
+
+A setting comes from the environment (``CSMS_OCPP_PORT=9000``), else from ``csms.toml`` in the working directory (or the
+file that ``CSMS_CONFIG`` names), else from its default here. `docs/operations.md` lists them for people.
+"""
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from csms.errors import ConfigurationError
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All settings, validated; units end the names."""
+
+    model_config = SettingsConfigDict(env_prefix="CSMS_", extra="forbid", frozen=True)
+
+    # Where things are
+    data_dir: Path = Path("data")
+    database_url: str = ""  # empty: SQLite in the data directory
+    host: str = "0.0.0.0"  # noqa: S104 - stations come from outside; a proxy or firewall narrows it
+    ocpp_port: Port = 9000
+    portal_port: Port = 8000
+    portal_url: str = ""  # how people reach the portal, for links; empty: built from host and port
+    secure_cookies: bool = False  # true behind HTTPS
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    node: str = "node-1"  # this process among several on one database
+
+    # Money
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
+    currency_decimals: Annotated[int, Field(ge=0, le=4)] = 2
+    time_zone: str = "Europe/Sofia"  # of a new site
+    minimum_start_credit: Annotated[Decimal, Field(ge=0)] = Decimal("1.00")
+    maximum_top_up: Annotated[Decimal, Field(gt=0)] = Decimal("500.00")
+    maximum_balance: Annotated[Decimal, Field(gt=0)] = Decimal("1000.00")
+
+    # The link to the stations
+    adopt_unknown_stations: bool = False  # for laboratories only: anyone may connect
+    heartbeat_interval_s: Positive = 300
+    boot_retry_interval_s: Positive = 60
+    ping_interval_s: Positive = 60
+    ping_timeout_s: Positive = 60
+    handshake_timeout_s: Positive = 20
+    call_timeout_s: Positive = 60
+    command_expiry_s: Positive = 3600
+    command_poll_s: Annotated[float, Field(gt=0)] = 1.0
+    connection_timeout_s: Positive = 120  # idTagInfo.expiryDate lies this far ahead, plus a few minutes
+    max_frame_bytes: Positive = 262_144
+    max_frame_nesting: Positive = 32
+    max_waiting_frames: Positive = 16
+    max_calls_per_s: Positive = 50  # per connection, averaged; a burst of ten seconds' worth is let through
+    max_bad_frames: Positive = 10  # per connection, then it is closed
+    max_connections: Positive = 100_000
+    max_failed_handshakes_per_min: Positive = 30  # per address and per identity
+    compression: bool = False  # saves traffic on paid links, costs 35 KiB per connection
+    require_subprotocol: bool = False
+
+    # The engine
+    engine_batch_max: Positive = 500
+    engine_queue_max: Positive = 20_000
+    statement_timeout_s: Positive = 10
+
+    # The portal
+    login_lifetime_s: Positive = 12 * 3600
+    login_idle_s: Positive = 3600
+    login_link_lifetime_s: Positive = 24 * 3600
+    max_failed_logins_per_min: Positive = 10
+    max_form_bytes: Positive = 65_536
+    page_size: Annotated[int, Field(ge=5, le=500)] = 25
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("must be a name of the tz database, such as Europe/Sofia")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'csms.sqlite3'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        file = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("CSMS_CONFIG", "csms.toml")))
+        return init_settings, env_settings, file
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; raise `ConfigurationError` that names each wrong one, its value and what is allowed."""
+    named = os.environ.get("CSMS_CONFIG")
+    if named and not Path(named).is_file():
+        raise ConfigurationError(f"CSMS_CONFIG names {named}, and there is no such file.")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(dict(item)) for item in error.errors())) from None
+    except ValueError as error:  # the file is not TOML
+        raise ConfigurationError(f"csms.toml cannot be read: {error}") from None
+
+
+def _explain(item: dict[str, object]) -> str:
+    location = item["loc"]
+    name = str(location[0]) if isinstance(location, tuple) and location else "?"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        return f"csms.toml has the setting {name!r}, which does not exist; docs/operations.md lists the settings."
+    return f"CSMS_{name.upper()} is {item['input']!r}: {message[:1].lower()}{message[1:]}."

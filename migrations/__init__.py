@@ -1,0 +1,1 @@
+"""Alembic migrations of the database; one change each. `csms migrate` runs them."""
