@@ -1,0 +1,43 @@
+"""Roles and what each may do: the one table. Routes name a permission, pages ask for one; nobody compares roles.
+
+Knows no person and no page.
+"""
+
+from typing import Literal, get_args
+
+Role = Literal["cashier", "supervisor", "operator", "accountant", "administrator"]
+Permission = Literal[
+    "use the cash desk",  # find a card, top it up, sell one
+    "block cards",
+    "see cards",
+    "see stations",
+    "command stations",  # remote start and stop
+    "manage stations",  # adopt, add, new key
+    "see transactions",
+    "see the journal",
+    "see tariffs",
+    "manage tariffs",
+    "manage staff",
+    "manage sites",  # and desks
+    "see review items",
+]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
+
+GRANTS: dict[Role, frozenset[Permission]] = {
+    "cashier": frozenset({"use the cash desk"}),
+    "supervisor": frozenset({"use the cash desk", "block cards", "see cards", "see transactions", "see tariffs"}),
+    "operator": frozenset(
+        {"see stations", "command stations", "see transactions", "see cards", "see tariffs", "see review items"},
+    ),
+    "accountant": frozenset(
+        {"see cards", "see transactions", "see the journal", "see tariffs", "see review items"},
+    ),
+    "administrator": frozenset(PERMISSIONS),
+}
+
+
+def may(role: Role, permission: Permission | None) -> bool:
+    """Tell whether `role` has `permission`; None asks only for a login."""
+    return permission is None or permission in GRANTS[role]
