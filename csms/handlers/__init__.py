@@ -1,0 +1,1 @@
+"""The calls we receive, one file for each OCPP action."""
