@@ -5,12 +5,12 @@ Knows SQLite and PostgreSQL, and nothing of charging or money. On SQLite a unit 
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -34,6 +34,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.sql.elements import ColumnElement
+
+Fact = TypeVar("Fact")
 
 metadata = MetaData(
     naming_convention={
@@ -177,3 +179,8 @@ def is_storage_failure(error: Exception) -> bool:
     if isinstance(error, (OperationalError, InterfaceError)):
         return True
     return isinstance(error, DBAPIError) and (error.connection_invalidated or "readonly" in str(error.orig))
+
+
+def as_fact(kind: type[Fact], row: Iterable[Any], *more: object) -> Fact:
+    """Make a typed fact of a row whose columns were selected in the order of its fields."""
+    return kind(*row, *more)

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from csms.billing import models
 from csms.billing.books import CardState, normalize_id_tag
 from csms.billing.chart_of_accounts import Kind
+from csms.db import as_fact
 
 _card, _account = models.card.c, models.ledger_account.c
 _entry, _transfer = models.journal_entry.c, models.transfer.c
@@ -121,13 +122,13 @@ def find_card(connection: Connection, typed: str) -> CardView | None:
     number = func.replace(_card.printed_number, " ", "")
     statement = _CARDS.where(or_(_card.id_tag == tag, number == tag)).order_by(_card.id_tag != tag)
     row = connection.execute(statement.limit(1)).first()
-    return None if row is None else CardView(*row)
+    return None if row is None else as_fact(CardView, row)
 
 
 def list_cards(connection: Connection, *, search: str = "", limit: int, offset: int = 0) -> list[CardView]:
     """Return cards whose id tag, printed number or label contains `search`, by printed number."""
     statement = _CARDS.where(_matches(search)).order_by(_card.printed_number).limit(limit).offset(offset)
-    return [CardView(*row) for row in connection.execute(statement)]
+    return [as_fact(CardView, row) for row in connection.execute(statement)]
 
 
 def count_cards(connection: Connection, *, search: str = "") -> int:
@@ -169,7 +170,7 @@ def movements(connection: Connection, account_id: int, *, limit: int, offset: in
         .limit(limit)
         .offset(offset)
     )
-    return [Movement(*row[:6], int(row[6]), int(row[7])) for row in connection.execute(statement)]
+    return [as_fact(Movement, row[:6], int(row[6]), int(row[7])) for row in connection.execute(statement)]
 
 
 def count_movements(connection: Connection, account_id: int) -> int:
@@ -198,7 +199,7 @@ def list_entries(
     ).where(_of(account_id, reference))
     rows = connection.execute(statement.order_by(_entry.id.desc()).limit(limit).offset(offset)).all()
     transfers = _transfers(connection, [row[0] for row in rows])
-    return [EntryView(*row, tuple(transfers.get(row[0], ()))) for row in rows]
+    return [as_fact(EntryView, row, tuple(transfers.get(row[0], ()))) for row in rows]
 
 
 def count_entries(connection: Connection, *, account_id: int | None = None, reference: int | None = None) -> int:
@@ -219,7 +220,7 @@ def find_entry(connection: Connection, entry_id: int) -> EntryView | None:
         _entry.actor,
     ).where(_entry.id == entry_id)
     row = connection.execute(statement).first()
-    return None if row is None else EntryView(*row, tuple(_transfers(connection, [entry_id]).get(entry_id, ())))
+    return None if row is None else as_fact(EntryView, row, tuple(_transfers(connection, [entry_id]).get(entry_id, ())))
 
 
 def _of(account_id: int | None, reference: int | None) -> ColumnElement[bool]:
@@ -252,7 +253,7 @@ def _transfers(connection: Connection, entry_ids: list[int]) -> dict[int, list[T
     )
     found: dict[int, list[TransferView]] = {}
     for entry_id, *fields in connection.execute(statement):
-        found.setdefault(entry_id, []).append(TransferView(*fields))
+        found.setdefault(entry_id, []).append(as_fact(TransferView, fields))
     return found
 
 
@@ -261,7 +262,7 @@ def charge_lines(connection: Connection, reference: int) -> list[ChargeLineView]
     line = models.charge_line.c
     statement = select(line.component, line.quantity, line.unit, line.rate, line.amount_minor)
     rows = connection.execute(statement.where(line.reference == reference).order_by(line.position))
-    return [ChargeLineView(*row) for row in rows]
+    return [as_fact(ChargeLineView, row) for row in rows]
 
 
 def trial_balance(connection: Connection) -> list[AccountTotal]:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from csms.billing.books import normalize_id_tag
 from csms.billing.models import hold, ledger_account
 from csms.charging import models
+from csms.db import as_fact
 
 _tx, _cp = models.charging_transaction.c, models.charge_point.c
 
@@ -202,7 +203,7 @@ def list_transactions(
     """Return transactions, newest first, narrowed by what is given. `state`: open, orphaned or ended."""
     wanted = _wanted(state, charge_point_id, id_tag, account_id)
     statement = _TRANSACTIONS.where(wanted).order_by(_tx.id.desc()).limit(limit).offset(offset)
-    return [TransactionView(*row) for row in connection.execute(statement)]
+    return [as_fact(TransactionView, row) for row in connection.execute(statement)]
 
 
 def count_transactions(
@@ -236,7 +237,7 @@ def _wanted(
 def find_transaction(connection: Connection, transaction_id: int) -> TransactionView | None:
     """Return one transaction, or None."""
     row = connection.execute(_TRANSACTIONS.where(_tx.id == transaction_id)).first()
-    return None if row is None else TransactionView(*row)
+    return None if row is None else as_fact(TransactionView, row)
 
 
 def list_readings(connection: Connection, transaction_id: int, *, limit: int = 2000) -> list[ReadingView]:
@@ -253,7 +254,7 @@ def list_readings(connection: Connection, transaction_id: int, *, limit: int = 2
     rows = connection.execute(
         statement.where(reading.transaction_id == transaction_id).order_by(reading.happened_at).limit(limit)
     )
-    return [ReadingView(*row) for row in rows]
+    return [as_fact(ReadingView, row) for row in rows]
 
 
 _STATIONS = select(
@@ -287,7 +288,7 @@ def list_stations(connection: Connection, *, search: str = "", limit: int, offse
     """Return charge points whose identity, vendor or model contains `search`, by identity."""
     rows = connection.execute(_STATIONS.where(_like(search)).order_by(_cp.identity).limit(limit).offset(offset)).all()
     connectors = _connectors(connection, [row[0] for row in rows])
-    return [StationView(*row, tuple(connectors.get(row[0], ()))) for row in rows]
+    return [as_fact(StationView, row, tuple(connectors.get(row[0], ()))) for row in rows]
 
 
 def count_stations(connection: Connection, *, search: str = "") -> int:
@@ -304,7 +305,7 @@ def _like(search: str) -> ColumnElement[bool]:
 def find_station(connection: Connection, identity: str) -> StationView | None:
     """Return one charge point by its identity, or None."""
     row = connection.execute(_STATIONS.where(_cp.identity == identity)).first()
-    return None if row is None else StationView(*row, tuple(_connectors(connection, [row[0]]).get(row[0], ())))
+    return None if row is None else as_fact(StationView, row, tuple(_connectors(connection, [row[0]]).get(row[0], ())))
 
 
 def _connectors(connection: Connection, charge_point_ids: list[int]) -> dict[int, list[ConnectorView]]:
@@ -320,7 +321,7 @@ def _connectors(connection: Connection, charge_point_ids: list[int]) -> dict[int
     ).where(connector.charge_point_id.in_(charge_point_ids))
     found: dict[int, list[ConnectorView]] = {}
     for charge_point_id, *fields in connection.execute(statement.order_by(connector.connector_id)):
-        found.setdefault(charge_point_id, []).append(ConnectorView(*fields))
+        found.setdefault(charge_point_id, []).append(as_fact(ConnectorView, fields))
     return found
 
 
@@ -329,7 +330,7 @@ def list_unknown_stations(connection: Connection, *, limit: int) -> list[Unknown
     unknown = models.unknown_charge_point.c
     statement = select(unknown.identity, unknown.address, unknown.attempts, unknown.first_seen_at, unknown.last_seen_at)
     return [
-        UnknownStationView(*row)
+        as_fact(UnknownStationView, row)
         for row in connection.execute(statement.order_by(unknown.last_seen_at.desc()).limit(limit))
     ]
 
@@ -352,7 +353,7 @@ def list_commands(connection: Connection, charge_point_id: int, *, limit: int, o
         command.failure,
     ).where(command.charge_point_id == charge_point_id)
     rows = connection.execute(statement.order_by(command.id.desc()).limit(limit).offset(offset))
-    return [CommandView(*row) for row in rows]
+    return [as_fact(CommandView, row) for row in rows]
 
 
 def list_refusals(connection: Connection, *, id_tag: str | None = None, limit: int) -> list[RefusalView]:
@@ -363,7 +364,9 @@ def list_refusals(connection: Connection, *, id_tag: str | None = None, limit: i
     ).join_from(models.authorization_refusal, models.charge_point, _cp.id == refusal.charge_point_id)
     if id_tag is not None:
         statement = statement.where(refusal.id_tag == normalize_id_tag(id_tag))
-    return [RefusalView(*row) for row in connection.execute(statement.order_by(refusal.last_at.desc()).limit(limit))]
+    return [
+        as_fact(RefusalView, row) for row in connection.execute(statement.order_by(refusal.last_at.desc()).limit(limit))
+    ]
 
 
 def list_review_items(connection: Connection, *, limit: int, offset: int = 0) -> list[ReviewView]:
@@ -381,4 +384,4 @@ def list_review_items(connection: Connection, *, limit: int, offset: int = 0) ->
         item.resolved_at,
     ).join_from(models.review_item, models.charge_point, _cp.id == item.charge_point_id)
     rows = connection.execute(statement.order_by(item.recorded_at.desc()).limit(limit).offset(offset))
-    return [ReviewView(*row) for row in rows]
+    return [as_fact(ReviewView, row) for row in rows]
