@@ -1,0 +1,162 @@
+"""The standard configuration keys of a charge point: their types, their defaults and who may change them.
+
+OCPP 1.6 section 9. Values are kept as the text the wire carries; the properties read them as what they mean.
+Keys that a simulated station has no use for (ResetRetries, ConnectorPhaseRotation, UnlockConnectorOnEVSideDisconnect)
+are kept and reported, and change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from chargepoint_sim.meter import ENERGY, MEASURANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Kind = Literal["bool", "int", "measurands", "key", "text"]
+Answer = Literal["Accepted", "Rejected", "RebootRequired", "NotSupported"]
+KEY_BYTES_MIN, KEY_BYTES_MAX = 8, 20
+TEXT_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Key:
+    """One configuration key. maximum: for numbers. reboot: takes effect after the next boot only."""
+
+    name: str
+    kind: Kind
+    default: str
+    readonly: bool = False
+    reboot: bool = False
+    secret: bool = False
+    maximum: int = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class KeyValue:
+    """A key as GetConfiguration reports it; a secret has no value."""
+
+    key: str
+    readonly: bool
+    value: str | None
+
+
+def _keys(connectors: int) -> tuple[Key, ...]:
+    profiles = "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger"
+    return (
+        Key("AllowOfflineTxForUnknownId", "bool", "false"),
+        Key("AuthorizationCacheEnabled", "bool", "false"),
+        Key("AuthorizationKey", "key", "", secret=True),
+        Key("AuthorizeRemoteTxRequests", "bool", "true"),
+        Key("ChargeProfileMaxStackLevel", "int", "9", readonly=True),
+        Key("ChargingScheduleAllowedChargingRateUnit", "text", "Current,Power", readonly=True),
+        Key("ChargingScheduleMaxPeriods", "int", "24", readonly=True),
+        Key("ClockAlignedDataInterval", "int", "0", maximum=86_400),
+        Key("ConnectionTimeOut", "int", "60"),
+        Key("ConnectorPhaseRotation", "text", "0.RST"),
+        Key("GetConfigurationMaxKeys", "int", "50", readonly=True),
+        Key("HeartbeatInterval", "int", "300"),
+        Key("LocalAuthListEnabled", "bool", "false"),
+        Key("LocalAuthListMaxLength", "int", "1000", readonly=True),
+        Key("LocalAuthorizeOffline", "bool", "true"),
+        Key("LocalPreAuthorize", "bool", "false"),
+        Key("MaxChargingProfilesInstalled", "int", "20", readonly=True),
+        Key("MaxEnergyOnInvalidId", "int", "0"),
+        Key("MeterValueSampleInterval", "int", "60"),
+        Key("MeterValuesAlignedData", "measurands", ENERGY),
+        Key("MeterValuesSampledData", "measurands", f"{ENERGY},Power.Active.Import"),
+        Key("MinimumStatusDuration", "int", "0"),
+        Key("NumberOfConnectors", "int", str(connectors), readonly=True),
+        Key("ReserveConnectorZeroSupported", "bool", "true", readonly=True),
+        Key("ResetRetries", "int", "0"),
+        Key("SendLocalListMaxLength", "int", "500", readonly=True),
+        Key("StopTransactionOnEVSideDisconnect", "bool", "true"),
+        Key("StopTransactionOnInvalidId", "bool", "true"),
+        Key("StopTxnAlignedData", "measurands", ""),
+        Key("StopTxnSampledData", "measurands", ENERGY),
+        Key("SupportedFeatureProfiles", "text", profiles, readonly=True),
+        Key("TransactionMessageAttempts", "int", "3"),
+        Key("TransactionMessageRetryInterval", "int", "60"),
+        Key("UnlockConnectorOnEVSideDisconnect", "bool", "true"),
+        Key("WebSocketPingInterval", "int", "60", reboot=True),
+    )
+
+
+def _valid(key: Key, value: str) -> bool:
+    if key.kind == "bool":
+        return value.lower() in {"true", "false"}
+    if key.kind == "int":
+        return value.isascii() and value.isdigit() and int(value) <= key.maximum
+    if key.kind == "measurands":
+        return all(name in MEASURANDS for name in _listed(value))
+    if key.kind == "key":
+        return _is_key(value)
+    return len(value) <= TEXT_LIMIT
+
+
+def _is_key(value: str) -> bool:
+    try:
+        return KEY_BYTES_MIN <= len(bytes.fromhex(value)) <= KEY_BYTES_MAX
+    except ValueError:
+        return False
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+class Configuration:
+    """The values of one station. `changed` is called with the name of each key that changed."""
+
+    def __init__(self, connectors: int, stored: Mapping[str, str] | None = None) -> None:
+        self._keys = {key.name.lower(): key for key in _keys(connectors)}
+        self._values = {name: key.default for name, key in self._keys.items()}
+        for name, value in (stored or {}).items():
+            key = self._keys.get(name.lower())
+            if key is not None and not key.readonly:
+                self._values[name.lower()] = value
+        self.changed: Callable[[str], None] = lambda _name: None
+
+    def change(self, name: str, value: str) -> Answer:
+        """What ChangeConfiguration asks (5.3)."""
+        key = self._keys.get(name.lower())
+        if key is None:
+            return "NotSupported"
+        if key.readonly or not _valid(key, value):
+            return "Rejected"
+        self.put(key.name, value)
+        return "RebootRequired" if key.reboot else "Accepted"
+
+    def put(self, name: str, value: str) -> None:
+        """Set a known key from inside the station. Raises KeyError for an unknown one."""
+        key = self._keys[name.lower()]
+        self._values[name.lower()] = value
+        self.changed(key.name)
+
+    def report(self, names: list[str] | None) -> tuple[list[KeyValue], list[str]]:
+        """What GetConfiguration answers (5.8): the known keys with their values, and the unknown ones."""
+        asked = names or [key.name for key in self._keys.values()]
+        known = [self._keys[name.lower()] for name in asked if name.lower() in self._keys]
+        values = [KeyValue(key.name, key.readonly, None if key.secret else self[key.name]) for key in known]
+        return values, [name for name in asked if name.lower() not in self._keys]
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def flag(self, name: str) -> bool:
+        """A boolean key."""
+        return self[name].lower() == "true"
+
+    def number(self, name: str) -> int:
+        """An integer key, in the unit section 9 gives it (mostly seconds)."""
+        return int(self[name])
+
+    def measurands(self, name: str) -> tuple[str, ...]:
+        """A list of measurands."""
+        return _listed(self[name])
+
+    def stored(self) -> dict[str, str]:
+        """What differs from the defaults, for the state file."""
+        return {key.name: self[key.name] for key in self._keys.values() if self[key.name] != key.default}
