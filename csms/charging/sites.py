@@ -1,0 +1,49 @@
+"""Sites: places with charge points and desks, and the time zone they live in.
+
+Works on a connection inside somebody else's unit of work.
+"""
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from csms.charging import models
+from csms.db import as_fact
+
+_site = models.site.c
+
+
+class Site(msgspec.Struct, frozen=True):
+    """A site; the time zone is a name of the tz database."""
+
+    site_id: int
+    name: str
+    time_zone: str
+
+
+_SITES = select(_site.id, _site.name, _site.time_zone)
+
+
+def add_site(connection: Connection, *, name: str, time_zone: str) -> Site | None:
+    """Add a site, or return None where the name is taken."""
+    if find_site(connection, name) is not None:
+        return None
+    row = {"name": name, "time_zone": time_zone}
+    site_id = connection.execute(insert(models.site).returning(_site.id), row).scalar_one()
+    return Site(site_id, name, time_zone)
+
+
+def find_site(connection: Connection, name: str) -> Site | None:
+    """Return the site with this name, or None."""
+    row = connection.execute(_SITES.where(_site.name == name)).first()
+    return None if row is None else as_fact(Site, row)
+
+
+def list_sites(connection: Connection) -> list[Site]:
+    """Return the sites by name."""
+    return [as_fact(Site, row) for row in connection.execute(_SITES.order_by(_site.name))]
+
+
+def move_station(connection: Connection, *, charge_point_id: int, site_id: int) -> None:
+    """Say at which site a charge point stands."""
+    statement = update(models.charge_point).where(models.charge_point.c.id == charge_point_id)
+    connection.execute(statement.values(site_id=site_id))
