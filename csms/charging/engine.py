@@ -48,6 +48,7 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
     metering.MeterValues: metering.meter_values,
     transactions.StopTransaction: transactions.stop,
     stations.Connect: stations.connect,
+    stations.Open: stations.opened,
     stations.Disconnect: stations.disconnect,
     stations.HeardOf: stations.heard_of,
     stations.Boot: stations.boot,

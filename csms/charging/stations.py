@@ -33,9 +33,6 @@ class Connect(msgspec.Struct, frozen=True):
     identity: str
     password: bytes | None
     address: str
-    connection_id: str
-    node: str
-    subprotocol: str
     adopt: bool
     new_salt: str
 
@@ -57,6 +54,20 @@ class TurnedAway(msgspec.Struct, frozen=True):
     """It may not."""
 
     reason: Literal["unknown", "wrong key"]
+
+
+class Open(msgspec.Struct, frozen=True):
+    """The WebSocket of an admitted charge point is open."""
+
+    charge_point_id: int
+    connection_id: str
+    node: str
+    address: str
+    subprotocol: str
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded."""
+        names.commands_at.add(self.charge_point_id)
 
 
 class Disconnect(msgspec.Struct, frozen=True):
@@ -149,7 +160,7 @@ class ChangeKey(msgspec.Struct, frozen=True):
 
 
 def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[Admitted | TurnedAway]:
-    """Admit a known charge point with the right key. The newest connection of an identity is the one that counts."""
+    """Admit a known charge point with the right key."""
     known = working_set.identities.get(asked.identity)
     if known is None and not asked.adopt:
         return Decision(TurnedAway("unknown"), (UnknownChargePoint(asked.identity, asked.address),))
@@ -158,8 +169,7 @@ def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[
     charge_point = working_set.charge_points[known]
     if charge_point.security_profile > 0 and not key_fits(asked.password, charge_point):
         return Decision(TurnedAway("wrong key"))
-    intents = (_connection(asked, known), Seen(known, now), *revive(known, working_set, now))
-    return Decision(Admitted(known, asked.identity, charge_point.registration), intents)
+    return Decision(Admitted(known, asked.identity, charge_point.registration))
 
 
 def _adopt(asked: Connect, working_set: WorkingSet) -> Decision[Admitted | TurnedAway]:
@@ -173,12 +183,16 @@ def _adopt(asked: Connect, working_set: WorkingSet) -> Decision[Admitted | Turne
         "Unknown",
         None,
     )
-    intents = (NewChargePoint(charge_point), _connection(asked, charge_point.charge_point_id))
-    return Decision(Admitted(charge_point.charge_point_id, asked.identity, "Unknown"), intents)
+    admitted = Admitted(charge_point.charge_point_id, asked.identity, "Unknown")
+    return Decision(admitted, (NewChargePoint(charge_point),))
 
 
-def _connection(asked: Connect, charge_point_id: int) -> Connection:
-    return Connection(charge_point_id, asked.connection_id, asked.node, asked.address, asked.subprotocol)
+def opened(said: Open, working_set: WorkingSet, now: datetime) -> Decision[bool]:
+    """Note which node holds the socket, the newest counts; return whether commands wait for the charge point."""
+    connection = Connection(said.charge_point_id, said.connection_id, said.node, said.address, said.subprotocol)
+    revived = revive(said.charge_point_id, working_set, now)
+    waiting = any(one.state == "queued" for one in (*working_set.commands.values(), *revived))
+    return Decision(waiting, (connection, Seen(said.charge_point_id, now), *revived))
 
 
 def hash_key(key: bytes, salt: str) -> str:

@@ -74,6 +74,11 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy) -> W
     return working_set
 
 
+def forget_connections(connection: Sql, node: str) -> None:
+    """Forget the connections that this node held before it started: those sockets are gone."""
+    connection.execute(delete(models.connection).where(models.connection.c.node == node))
+
+
 def probe(database: Database, now: datetime) -> bool:
     """Tell whether the database takes a durable write again."""
     try:
@@ -92,8 +97,6 @@ def _load_charge_points(connection: Sql, names: Names, working_set: WorkingSet) 
             charge_point = ChargePoint(*row)
             working_set.charge_points[charge_point.charge_point_id] = charge_point
             working_set.identities[charge_point.identity] = charge_point.charge_point_id
-            if statement is _CHARGE_POINTS_BY_IDENTITY:
-                names.commands_at.add(charge_point.charge_point_id)  # a connection takes up what waits
     if names.tariffs:
         used = {one.tariff_id for one in working_set.charge_points.values() if one.tariff_id is not None}
         for *fields, is_default in connection.execute(_TARIFFS, {"keys": sorted(used)}):

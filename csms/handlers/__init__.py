@@ -1,1 +1,41 @@
-"""The calls we receive, one file for each OCPP action."""
+"""Calls that we receive: one OCPP action, one file, named as the action. This page lists them all.
+
+messages        typed messages, generated from the `ocpp` package's schemas
+wire            frames: decode, validate, encode, call errors; no I/O
+lenient         what fails its schema and can still be understood
+timestamps      date-times of charge points
+exchange        what a handler gets beside the call
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from csms.handlers import (
+    authorize,
+    boot_notification,
+    data_transfer,
+    diagnostics_status_notification,
+    firmware_status_notification,
+    heartbeat,
+    meter_values,
+    start_transaction,
+    status_notification,
+    stop_transaction,
+)
+from csms.handlers.exchange import Exchange
+from csms.handlers.messages import Message
+
+Handler = Callable[[Any, Exchange], Awaitable[Message]]
+
+HANDLERS: dict[str, Handler] = {
+    "Authorize": authorize.handle,
+    "BootNotification": boot_notification.handle,
+    "DataTransfer": data_transfer.handle,
+    "DiagnosticsStatusNotification": diagnostics_status_notification.handle,
+    "FirmwareStatusNotification": firmware_status_notification.handle,
+    "Heartbeat": heartbeat.handle,
+    "MeterValues": meter_values.handle,
+    "StartTransaction": start_transaction.handle,
+    "StatusNotification": status_notification.handle,
+    "StopTransaction": stop_transaction.handle,
+}

@@ -83,8 +83,7 @@ class Fields:
         """Take a decoded JSON value; `flags` is shared by all parts of a message and keeps their order."""
         if not isinstance(value, dict):
             raise Unreadable.at(name="payload", what="not an object")
-        # Null stands for "nothing here" (OCPP-J 4.2.1 says so of a payload).
-        self._values: dict[str, object] = {name: item for name, item in value.items() if item is not None}
+        self._values: dict[str, object] = value  # null is as good as absent (OCPP-J 4.2.1 says so of a payload)
         self.flags = flags
 
     def flag(self, name: str, what: str) -> None:
@@ -115,7 +114,8 @@ class Fields:
 
     def optional_integer(self, name: str, otherwise: int | None = None) -> int | None:
         """Take a whole number; None if there is nothing, `otherwise` if what is there is none."""
-        if name not in self._values:
+        if self._values.get(name) is None:
+            self._values.pop(name, None)
             return None
         try:
             return self.integer(name)
@@ -173,9 +173,8 @@ class Fields:
 
     def timestamp(self, name: str = "timestamp") -> str:
         """Take a required date-time as it was written; empty if it is missing or no such text."""
-        if name not in self._values:
+        if self._values.get(name) is None:
             self.flag(name, "missing")
-            return ""
         return self.text(name, TIMESTAMP_LENGTH) or ""
 
     def choice(self, name: str, known: dict[str, T], otherwise: T | None = None) -> T | None:

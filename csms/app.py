@@ -1,0 +1,201 @@
+"""The composition root: builds everything, starts and stops it in order. Decides nothing."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+
+from csms import clock
+from csms.billing.money import Currency
+from csms.billing.prepaid import Limits, limits_of
+from csms.billing.setup import set_up
+from csms.central_system import CentralSystem
+from csms.charging import store
+from csms.charging.engine import Engine
+from csms.charging.working_set import Policy
+from csms.commands.dispatcher import Dispatcher
+from csms.config import Settings
+from csms.connections import Connections
+from csms.db import Database
+from csms.errors import ConfigurationError
+from csms.migration import revisions
+from csms.web.app import create_portal
+
+log = structlog.get_logger()
+
+_CLOCK_SLACK_S = 180  # a card's expiry lies this far beyond the time in which it must be plugged in
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A database that is ready, and the engine that writes it (not started: `execute` works, `submit` does not)."""
+
+    settings: Settings
+    database: Database
+    currency: Currency
+    engine: Engine
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Running:
+    """What serves, and where."""
+
+    installation: Installation
+    ocpp_port: int
+    portal_port: int
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the configured database, migrated or not."""
+    return Database(settings.database, statement_timeout_s=settings.statement_timeout_s)
+
+
+def open_installation(settings: Settings) -> Installation:
+    """Open a migrated database and build its engine; ConfigurationError where it is not migrated or the currency differs."""
+    database = open_database(settings)
+    present, newest = revisions(database)
+    if present != newest:
+        have = "is empty" if present is None else f"is at version {present} and this program needs {newest}"
+        raise ConfigurationError(f"The database {have}. Run: csms migrate")
+    currency = Currency(settings.currency, settings.currency_decimals)
+    set_up(database, currency, clock.now())
+    engine = Engine(
+        database,
+        currency,
+        policy_of(settings, currency),
+        clock.now,
+        batch_max=settings.engine_batch_max,
+        queue_max=settings.engine_queue_max,
+    )
+    limits = limits_of(settings.maximum_top_up, settings.maximum_balance, currency.scale)
+    return Installation(settings, database, currency, engine, limits)
+
+
+def policy_of(settings: Settings, currency: Currency) -> Policy:
+    """Build the rules' settings."""
+    return Policy(
+        minimum_start_credit_minor=int(settings.minimum_start_credit * currency.scale),
+        id_tag_lifetime_s=settings.connection_timeout_s + _CLOCK_SLACK_S,
+        command_expiry_s=settings.command_expiry_s,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        boot_retry_interval_s=settings.boot_retry_interval_s,
+    )
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Running], None] | None = None) -> None:
+    """Run the central system and the portal until SIGINT or SIGTERM; ConfigurationError where a port is taken."""
+    installation = open_installation(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    try:
+        await run(installation, stop, on_ready=on_ready)
+    finally:
+        installation.database.close()
+
+
+async def run(
+    installation: Installation, stop: asyncio.Event, *, on_ready: Callable[[Running], None] | None = None
+) -> None:
+    """Start engine, central system and portal, wait for `stop`, and stop them in the opposite order."""
+    settings, engine = installation.settings, installation.engine
+    with installation.database.unit_of_work() as connection:
+        store.forget_connections(connection, settings.node)
+    connections = Connections()
+    dispatcher = Dispatcher(
+        installation.database,
+        engine,
+        connections,
+        call_timeout_s=settings.call_timeout_s,
+        poll_s=settings.command_poll_s,
+    )
+    central_system = CentralSystem(settings, engine, connections, dispatcher, clock.now)
+    engine.on_commands = dispatcher.ring
+    engine.on_availability = central_system.on_availability
+    portal_socket = _bind(settings)
+    engine.start()
+    try:
+        await _start(central_system, settings)
+        portal = _Portal(installation, engine, portal_socket)
+        running = Running(installation, central_system.port, portal_socket.getsockname()[1])
+        log.info("serving", ocpp_port=running.ocpp_port, portal_port=running.portal_port)
+        tasks = [
+            asyncio.create_task(each) for each in (portal.serve(), dispatcher.poll(), central_system.note_heard_of())
+        ]
+        if on_ready is not None:
+            on_ready(running)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        portal.stop()
+        await central_system.stop()
+        await dispatcher.stop()
+        await _end(waiting, *tasks)
+    finally:
+        await engine.stop()
+        portal_socket.close()
+
+
+class _Portal:
+    """The portal on uvicorn, in the loop of the central system."""
+
+    def __init__(self, installation: Installation, engine: Engine, bound: socket.socket) -> None:
+        application = create_portal(
+            installation.database,
+            engine,
+            installation.settings,
+            installation.currency,
+            clock.now,
+            lambda: {"database": engine.available},
+        )
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._bound = bound
+
+    async def serve(self) -> None:
+        """Serve until stopped. The signals are the composition root's, so uvicorn's own handlers are left out."""
+        await self._server._serve([self._bound])  # noqa: SLF001 - `serve` would take the signals
+
+    def stop(self) -> None:
+        """Let open requests end."""
+        self._server.should_exit = True
+
+
+async def _start(central_system: CentralSystem, settings: Settings) -> None:
+    try:
+        await central_system.start()
+    except OSError as error:
+        raise ConfigurationError(_busy("CSMS_OCPP_PORT", settings.host, settings.ocpp_port, error)) from None
+
+
+def _bind(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.portal_port), backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(_busy("CSMS_PORTAL_PORT", settings.host, settings.portal_port, error)) from None
+
+
+def _busy(setting: str, host: str, port: int, error: OSError) -> str:
+    return f"{setting} is {port}: cannot listen on {host}:{port} ({error.strerror or error}). Choose a free port."
+
+
+async def _end(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks[:1] + tasks[2:]:  # the portal ends by itself when it is told to
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

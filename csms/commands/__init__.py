@@ -1,0 +1,6 @@
+"""Calls that we send: durable rows, one outstanding per charge point. One file per family of actions.
+
+dispatcher      claims a charge point's next command, sends it, records the answer
+answers         what a charge point's answer means for a command
+remote          RemoteStartTransaction, RemoteStopTransaction
+"""

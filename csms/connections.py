@@ -1,0 +1,81 @@
+"""Who is connected to this process. Knows no OCPP: a link can be written to, closed and replaced.
+
+The newest connection of a charge point wins; the one it replaces is closed and may write nothing afterwards.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+
+
+class Link:
+    """One live WebSocket of a charge point."""
+
+    __slots__ = (
+        "accepted",
+        "charge_point_id",
+        "close",
+        "connection_id",
+        "heard_at",
+        "identity",
+        "outstanding",
+        "replaced",
+        "send",
+        "sending",
+    )
+
+    def __init__(
+        self,
+        charge_point_id: int,
+        identity: str,
+        connection_id: str,
+        *,
+        accepted: bool,
+        heard_at: datetime,
+        send: Callable[[bytes], Awaitable[None]],
+        close: Callable[[int, str], Awaitable[None]],
+    ) -> None:
+        """Take what the central system knows of the connection."""
+        self.charge_point_id = charge_point_id
+        self.identity = identity
+        self.connection_id = connection_id
+        self.accepted = accepted  # a boot of this charge point was accepted once
+        self.heard_at = heard_at
+        self.send = send
+        self.close = close
+        self.replaced = False
+        self.sending = False  # a task is at work on this charge point's commands
+        self.outstanding: tuple[str, asyncio.Future[object]] | None = None  # our one call that waits for an answer
+
+
+class Connections:
+    """The links of this process, by charge point."""
+
+    def __init__(self) -> None:
+        """Nobody is connected yet."""
+        self._links: dict[int, Link] = {}
+
+    def __len__(self) -> int:
+        """How many charge points are connected here."""
+        return len(self._links)
+
+    def __iter__(self) -> Iterator[Link]:
+        """Every link, as of now."""
+        return iter(list(self._links.values()))
+
+    def get(self, charge_point_id: int) -> Link | None:
+        """Return the link of a charge point, if it is connected here."""
+        return self._links.get(charge_point_id)
+
+    def add(self, link: Link) -> Link | None:
+        """Register a link and return the one that it replaces."""
+        old = self._links.get(link.charge_point_id)
+        if old is not None:
+            old.replaced = True
+        self._links[link.charge_point_id] = link
+        return old
+
+    def remove(self, link: Link) -> None:
+        """Forget a link, unless a newer one has taken its place."""
+        if self._links.get(link.charge_point_id) is link:
+            del self._links[link.charge_point_id]

@@ -1,0 +1,1 @@
+"""Tests, mirroring csms/ folder by folder."""

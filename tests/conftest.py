@@ -1,0 +1,117 @@
+"""What all tests share: real databases made by the migrations, an engine, and a central system on a real socket."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from csms.config import Settings
+from csms.db import Database
+from csms.migration import migrate
+from tests.support.postgresql import Cluster
+from tests.support.world import World, open_world
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    migrate(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.exec_driver_sql("BEGIN")
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of this worker, with a migrated database to be copied."""
+    cluster = Cluster(tmp_path_factory.mktemp("postgresql"))
+    try:
+        _administer(cluster, "CREATE DATABASE template_csms")
+        database = Database(cluster.url("template_csms"))
+        migrate(database)
+        database.close()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _administer(cluster: Cluster, statement: str) -> None:
+    engine = create_engine(cluster.url("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, migrated database; every test that takes it runs on both."""
+    if request.param == "sqlite":
+        path = tmp_path / "csms.sqlite3"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    cluster: Cluster = request.getfixturevalue("postgresql_cluster")
+    name = f"csms_{next(_numbers)}"
+    _administer(cluster, f"CREATE DATABASE {name} TEMPLATE template_csms")
+    yield cluster.url(name)
+    _administer(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a fresh, migrated SQLite database, for what no database can change."""
+    path = tmp_path / "csms.sqlite3"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings for a test: any free port, the test's database."""
+    return settings_for(database_url, tmp_path)
+
+
+def settings_for(database_url: str, tmp_path: Path, **changes: object) -> Settings:
+    """Return settings on any free port of loopback, changed as a test needs it."""
+    values: dict[str, object] = {
+        "data_dir": tmp_path,
+        "database_url": database_url,
+        "host": "127.0.0.1",
+        "ocpp_port": 0,
+        "portal_port": 0,
+        "command_poll_s": 0.1,
+        "max_calls_per_s": 100_000,
+        "max_failed_handshakes_per_min": 1000,
+    }
+    return Settings(**(values | changes))
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncIterator[World]:
+    """A small world: an engine, a central system on a real socket, a tariff, a station CP1 and a card with credit."""
+    async with open_world(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_settings(database_url: str, tmp_path: Path) -> Callable[..., Settings]:
+    """Return a maker of settings that differ from the test's usual ones."""
+    return lambda **changes: settings_for(database_url, tmp_path, **changes)

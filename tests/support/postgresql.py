@@ -1,0 +1,63 @@
+"""A PostgreSQL cluster of our own on a free loopback port, for the tests and for nothing else."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+
+
+class Cluster:
+    """Starts with the object, ends with `stop`. Durability is off: the tests lose the data anyway."""
+
+    def __init__(self, folder: Path) -> None:
+        """Create a cluster in `folder` and start it."""
+        assert _BINARIES, "PostgreSQL is missing: ./run.sh test installs it"
+        self._bin = _BINARIES[-1]
+        self._folder = folder
+        self.port = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            for parent in folder.parents:
+                if parent.stat().st_uid == 0 and str(parent) not in {"/", "/tmp"}:  # noqa: S108 - only compared
+                    parent.chmod(parent.stat().st_mode | 0o011)
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        data = folder / "data"
+        self._run("initdb", "-D", str(data), "-U", "csms", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
+            "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+        )
+        self._run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+
+    def url(self, name: str) -> str:
+        """Return SQLAlchemy's URL of a database of this cluster."""
+        return f"postgresql+psycopg://csms@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        """End the server and delete its files."""
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._bin / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            command, cwd=self._folder, stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT if program == "initdb" else subprocess.DEVNULL, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            log = self._folder / "log"
+            raise RuntimeError(f"{program} failed: {done.stdout or ''}{log.read_text() if log.exists() else ''}")
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
