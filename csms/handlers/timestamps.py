@@ -18,6 +18,7 @@ UNREADABLE = "timestamp: unreadable"
 TOO_EARLY = "timestamp: before 2020"
 TOO_LATE = "timestamp: ahead"
 
+_MILLISECOND_US = 1000
 _SHORTEST = len("20200101T000000")  # below that the time of day is missing or not whole
 _LONGEST = 64
 _LEAP_SECOND = re.compile(r"(?<=\d\d:\d\d):60")  # RFC 3339 5.6 allows it, Python does not
@@ -63,9 +64,9 @@ def write_timestamp(at: datetime) -> str:
 
     Some charge points parse answers strictly and know no other zone than `Z`.
     """
-    assert at.tzinfo is not None, "a moment without a zone is no moment"  # noqa: S101 - a programmer's mistake
+    assert at.tzinfo is not None, "a moment without a zone is no moment"
     utc = at.astimezone(UTC).replace(tzinfo=None)
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= 1000 else "seconds") + "Z"  # noqa: PLR2004
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond >= _MILLISECOND_US else "seconds") + "Z"
 
 
 def _in_utc(written: datetime) -> datetime | None:
