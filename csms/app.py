@@ -11,35 +11,17 @@ import structlog
 import uvicorn
 
 from csms import clock
-from csms.billing.money import Currency
-from csms.billing.prepaid import Limits, limits_of
-from csms.billing.setup import set_up
 from csms.central_system import CentralSystem
 from csms.charging import store
 from csms.charging.engine import Engine
-from csms.charging.working_set import Policy
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
 from csms.connections import Connections
-from csms.db import Database
 from csms.errors import ConfigurationError
-from csms.migration import revisions
+from csms.installation import Installation, open_installation
 from csms.web.app import create_portal
 
 log = structlog.get_logger()
-
-_CLOCK_SLACK_S = 180  # a card's expiry lies this far beyond the time in which it must be plugged in
-
-
-@dataclass(frozen=True)
-class Installation:
-    """A database that is ready, and the engine that writes it (not started: `execute` works, `submit` does not)."""
-
-    settings: Settings
-    database: Database
-    currency: Currency
-    engine: Engine
-    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -49,43 +31,6 @@ class Running:
     installation: Installation
     ocpp_port: int
     portal_port: int
-
-
-def open_database(settings: Settings) -> Database:
-    """Open the configured database, migrated or not."""
-    return Database(settings.database, statement_timeout_s=settings.statement_timeout_s)
-
-
-def open_installation(settings: Settings) -> Installation:
-    """Open a migrated database and build its engine; ConfigurationError where it is not migrated or the currency differs."""
-    database = open_database(settings)
-    present, newest = revisions(database)
-    if present != newest:
-        have = "is empty" if present is None else f"is at version {present} and this program needs {newest}"
-        raise ConfigurationError(f"The database {have}. Run: csms migrate")
-    currency = Currency(settings.currency, settings.currency_decimals)
-    set_up(database, currency, clock.now())
-    engine = Engine(
-        database,
-        currency,
-        policy_of(settings, currency),
-        clock.now,
-        batch_max=settings.engine_batch_max,
-        queue_max=settings.engine_queue_max,
-    )
-    limits = limits_of(settings.maximum_top_up, settings.maximum_balance, currency.scale)
-    return Installation(settings, database, currency, engine, limits)
-
-
-def policy_of(settings: Settings, currency: Currency) -> Policy:
-    """Build the rules' settings."""
-    return Policy(
-        minimum_start_credit_minor=int(settings.minimum_start_credit * currency.scale),
-        id_tag_lifetime_s=settings.connection_timeout_s + _CLOCK_SLACK_S,
-        command_expiry_s=settings.command_expiry_s,
-        heartbeat_interval_s=settings.heartbeat_interval_s,
-        boot_retry_interval_s=settings.boot_retry_interval_s,
-    )
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[Running], None] | None = None) -> None:

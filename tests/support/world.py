@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from csms import clock
-from csms.app import Installation, open_installation
+from csms.installation import Installation, open_installation
 from csms.billing import models as money_models
 from csms.billing import prepaid, reports
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
