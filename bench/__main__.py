@@ -1,0 +1,102 @@
+"""The command line: `python -m bench [SCENARIO]...`."""
+
+import os
+import shlex
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from bench.machine import describe
+from bench.processes import BenchError
+from bench.report import Report, markdown, save, show
+from bench.scenarios import SCENARIOS, Options
+
+_SMALL = Options(runs=1, stations=5, seconds=0.4, warm_up_s=0.2, idle_stations=40, reconnecting_stations=40)
+_DEFAULT = Options()
+_HELP = """Measure the central system on this machine, beside what the machine allows at most.
+
+sessions: calls/s, CPU, latency at the maximum rate, at half of it, and of one station alone; echo limit and commit
+floor in the same run. engine: the engine without sockets, in batches. memory: idle stations. reconnect: a restart
+under idle stations. limits: echo limit and commit floor only. Without a name: sessions, engine and memory.
+
+It starts servers and databases of its own on free ports of 127.0.0.1, in a temporary folder, and removes them.
+"""
+
+
+class Scenario(StrEnum):
+    """What may be asked for."""
+
+    SESSIONS = "sessions"
+    ENGINE = "engine"
+    MEMORY = "memory"
+    RECONNECT = "reconnect"
+    LIMITS = "limits"
+
+
+_USUAL = (Scenario.SESSIONS, Scenario.ENGINE, Scenario.MEMORY)
+Names = Annotated[list[Scenario] | None, typer.Argument(help="What to measure.")]
+
+
+def run(  # noqa: PLR0913, PLR0917 - the options of a command line
+    scenarios: Names = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs; a figure is their median.")] = _DEFAULT.runs,
+    stations: Annotated[int, typer.Option(min=1, help="Stations that charge.")] = _DEFAULT.stations,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Measured seconds of each load.")] = _DEFAULT.seconds,
+    idle: Annotated[int, typer.Option(min=10, help="Idle stations of `memory`.")] = _DEFAULT.idle_stations,
+    returning: Annotated[int, typer.Option(min=10, help="Stations of `reconnect`.")] = _DEFAULT.reconnecting_stations,
+    security_profile: Annotated[int, typer.Option(min=0, max=1, help="1: stations have keys.")] = 0,
+    postgresql: Annotated[bool, typer.Option(help="On a PostgreSQL of its own instead of SQLite.")] = False,  # noqa: FBT002 - typer
+    folder: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Where databases lie.")] = None,
+    small: Annotated[bool, typer.Option(help="A few seconds, to see that it works; figures mean nothing.")] = False,  # noqa: FBT002 - typer
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write every run's values here.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", dir_okay=False, help="Write the tables here.")
+    ] = None,
+) -> None:
+    """Measure, and report."""
+    options = (
+        _SMALL
+        if small
+        else Options(runs=runs, stations=stations, seconds=seconds, idle_stations=idle, reconnecting_stations=returning)
+    )
+    options = msgspec.structs.replace(options, security_profile=security_profile, postgresql=postgresql, folder=folder)
+    console = Console()
+    machine = describe(folder or Path(tempfile.gettempdir()))
+    figures = []
+    try:
+        for name in scenarios or _USUAL:
+            figures += SCENARIOS[name.value](options, _tell)
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    report = Report(shlex.join(["bench", *sys.argv[1:]]), machine, figures)
+    show(report, console)
+    if json is not None:
+        save(report, json)
+    if markdown_file is not None:
+        markdown_file.write_text(markdown(report))
+    for figure in [] if small else report.missed():
+        typer.echo(f"budget missed: {figure.name}", err=True)
+
+
+def _tell(what: str) -> None:
+    typer.echo(what, err=True)
+
+
+def main() -> None:
+    """Run the command line from the project's folder, so that the processes it starts find the project."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+    application = typer.Typer(add_completion=False)
+    application.command(help=_HELP)(run)
+    application()
+
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+if __name__ == "__main__":
+    main()
