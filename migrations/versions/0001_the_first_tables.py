@@ -148,7 +148,7 @@ def _create_tables() -> None:
         sa.Column("rate_per_minute", sa.String(length=40), nullable=False),
         sa.Column("start_fee_minor", sa.BigInteger(), nullable=False),
         sa.Column("tax_percent", sa.String(length=40), nullable=False),
-        sa.Column("is_default", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_default", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tariff"),
     )
@@ -412,7 +412,7 @@ def _create_tables() -> None:
         sa.Column("role", sa.String(length=20), nullable=False),
         sa.Column("desk_id", sa.Integer(), nullable=True),
         sa.Column("password_hash", sa.String(length=200), nullable=True),
-        sa.Column("active", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("active", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
             "role IN ('cashier', 'supervisor', 'operator', 'accountant', 'administrator')", name="ck_staff_role"
