@@ -2,8 +2,8 @@
 
 Calls: StartTransaction, StopTransaction, MeterValues and StatusNotification become the same types as valid ones, with a
 short, stable flag for each liberty taken. Results: the answers of charge points to our calls, read without flags.
-Nothing here invents what identifies or measures: a call without connector, id tag or register is `Unreadable`.
-Knows no database, no tariff and no call error; pure functions of the JSON text.
+Nothing here invents what identifies or measures: a call without connector, id tag or register is `Unreadable`. Knows
+no database, no tariff and no call error; pure functions of the JSON text.
 """
 
 import re
@@ -22,10 +22,9 @@ T = TypeVar("T")
 
 INTEGER_MIN, INTEGER_MAX = -(2**31), 2**31 - 1
 UNKNOWN_TRANSACTION = -1  # errata 3.18: charge points themselves say so when they never learned their transaction id
-ID_TAG_LENGTH = 20
-TIMESTAMP_LENGTH = 64
-FLAGS_MAX = 16  # a longer list tells nobody more, and its length is the sender's choice
-NAME_LENGTH = 40
+ID_TAG_LENGTH, TIMESTAMP_LENGTH = 20, 64
+FLAGS_MAX, NAME_LENGTH = 16, 40  # more flags tell nobody more, and how many and how long would be the sender's choice
+DROPPED_MAX = 1000  # of one list; what follows is dropped unread, so that rubbish cannot hold up the event loop
 
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
@@ -83,7 +82,7 @@ class Fields:
         """Take a decoded JSON value; `flags` is shared by all parts of a message and keeps their order."""
         if not isinstance(value, dict):
             raise Unreadable.at(name="payload", what="not an object")
-        self._values: dict[str, object] = value  # null is as good as absent (OCPP-J 4.2.1 says so of a payload)
+        self._values = value  # null is as good as absent (OCPP-J 4.2.1 says so of a payload)
         self.flags = flags
 
     def flag(self, name: str, what: str) -> None:
@@ -160,12 +159,12 @@ class Fields:
         One that is too long must not match a card by its beginning, so its end is replaced by a character that no card
         can have (OCPP 1.6 section 2: CiString is printable ASCII).
         """
-        text = self.text(name)
-        if text is None:
+        written = self.text(name)
+        if written is None:
             return None
-        if text != text.strip():
+        text = written.strip()
+        if text != written:
             self.flag(name, "blanks")
-            text = text.strip()
         if len(text) > ID_TAG_LENGTH:
             self.flag(name, "too long")
             return text[: ID_TAG_LENGTH - 1] + "…"
@@ -201,11 +200,13 @@ class Fields:
             self.flag(name, "not a list")
             value = [value]
         found = []
-        for item in value:
+        for seen, item in enumerate(value, 1):
             try:
                 found.append(read_part(Fields(item, self.flags)))
             except Unreadable as error:
                 self.flag(f"{name} dropped", str(error))
+                if seen - len(found) == DROPPED_MAX:
+                    break
         return tuple(found)
 
 

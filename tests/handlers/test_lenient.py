@@ -312,6 +312,14 @@ def test_the_other_samples_stay_when_one_is_dropped() -> None:
     )
 
 
+def test_a_list_of_rubbish_is_not_read_to_its_end() -> None:
+    rubbish: list[object] = [{}] * lenient.DROPPED_MAX
+    reading = {"timestamp": "2026-11-23T10:30:00Z", "sampledValue": [SAMPLE, *rubbish[1:], SAMPLE]}
+    assert len(meter(meterValue=[reading])[0].meter_value[0].sampled_value) == 2
+    reading["sampledValue"] = [SAMPLE, *rubbish, SAMPLE]
+    assert len(meter(meterValue=[reading])[0].meter_value[0].sampled_value) == 1
+
+
 def test_one_object_instead_of_a_list_is_a_list_of_one() -> None:
     message, flags = meter(meterValue={"timestamp": "2026-11-23T10:30:00Z", "sampledValue": SAMPLE})
     assert message == meter()[0]
