@@ -331,7 +331,9 @@ def _identity(path: str) -> str | None:
 
 
 def _offer(offered: Iterable[str]) -> str | None:
-    """Return the subprotocol to use of those offered ("" where none was), or None where ours is not among them (3.1.2)."""
+    """Return the subprotocol to use of those offered ("" where none was), or None where ours is not among them
+    (3.1.2).
+    """
     names = [name.strip() for line in offered for name in line.split(",") if name.strip()]
     if not names:
         return ""

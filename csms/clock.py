@@ -1,6 +1,7 @@
 """The only reader of the time.
 
-Everything else takes ``now`` as an argument, so that every rule can be tested at any moment. Times are aware and in UTC.
+Everything else takes ``now`` as an argument, so that every rule can be tested at any moment. Times are aware and in
+UTC.
 """
 
 import time

@@ -1,7 +1,8 @@
 """The database: its metadata, its column types and the unit of work, which is the only place that commits.
 
 Knows SQLite and PostgreSQL, and nothing of charging or money. On SQLite a unit of work takes the write lock at once
-(``BEGIN IMMEDIATE``), so that what it loads cannot change before it writes; on PostgreSQL rows are locked by the SELECTs.
+(``BEGIN IMMEDIATE``), so that what it loads cannot change before it writes; on PostgreSQL rows are locked by the
+SELECTs.
 """
 
 import sqlite3

@@ -1,4 +1,5 @@
-"""An installation: settings, a migrated database, its currency, and the engine that is the single writer of this process.
+"""An installation: settings, a migrated database, its currency, and the engine that is the single writer of this
+process.
 
 Shared by the server and the command line; knows neither sockets nor pages.
 """
@@ -36,7 +37,9 @@ def open_database(settings: Settings) -> Database:
 
 
 def open_installation(settings: Settings) -> Installation:
-    """Open a migrated database and build its engine; ConfigurationError where it is not migrated or the currency differs."""
+    """Open a migrated database and build its engine; ConfigurationError where it is not migrated or the currency
+    differs.
+    """
     database = open_database(settings)
     present, newest = revisions(database)
     if present != newest:

@@ -1,4 +1,6 @@
-"""Limits on how often something may happen: token buckets, and a table of them by key. Pure; time is an argument (seconds)."""
+"""Limits on how often something may happen: token buckets, and a table of them by key. Pure; time is an argument
+(seconds).
+"""
 
 
 class Bucket:

@@ -1,7 +1,7 @@
 """The money part of a unit of work: what was loaded of accounts, cards, holds and entries, and what is to be written.
 
-Decisions read the books and return intents; `take` applies an intent, so that the next decision of the batch sees it. The
-books compute every running total themselves: nobody sets a balance.
+Decisions read the books and return intents; `take` applies an intent, so that the next decision of the batch sees it.
+The books compute every running total themselves: nobody sets a balance.
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ class Currency(msgspec.Struct, frozen=True):
 
 
 def round_half_up(value: Decimal) -> int:
-    """Round to a whole number, halves away from zero (0.5 → 1, −0.5 → −1)."""
+    """Round to a whole number, halves away from zero (0.5 → 1, -0.5 → -1)."""
     return int(value.to_integral_value(rounding=ROUND_HALF_UP))
 
 

@@ -198,7 +198,8 @@ def settle(
 ) -> tuple[Hold | JournalEntry, ...]:
     """Resolve a hold with the actual charge: prepaid account to energy income and VAT payable.
 
-    The charge may exceed the hold and the credit: energy that is gone cannot be refused. A charge of nothing voids the hold.
+    The charge may exceed the hold and the credit: energy that is gone cannot be refused. A charge of nothing voids
+    the hold.
     """
     if not charge.total_minor:
         return (msgspec.structs.replace(hold, state="voided", resolved_at=now),)

@@ -1,6 +1,7 @@
 """What people read of the money: cards with their balance, the journal behind it, charge lines, the trial balance.
 
-Reads only, for the portal and the command line; every list has a limit. A movement is signed as its account's holder sees it.
+Reads only, for the portal and the command line; every list has a limit. A movement is signed as its account's holder
+sees it.
 """
 
 from datetime import datetime

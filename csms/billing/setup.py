@@ -21,8 +21,8 @@ def set_up(database: Database, currency: Currency, now: datetime) -> None:
         if row is not None:
             if (row.currency, row.currency_decimals) != (currency.code, currency.decimals):
                 raise ConfigurationError(
-                    f"CSMS_CURRENCY is {currency.code} with {currency.decimals} decimals, but this database keeps its money in "
-                    f"{row.currency} with {row.currency_decimals}. The currency is fixed at the first start.",
+                    f"CSMS_CURRENCY is {currency.code} with {currency.decimals} decimals, but this database keeps its "
+                    f"money in {row.currency} with {row.currency_decimals}. The currency is fixed at the first start.",
                 )
             return
         connection.execute(

@@ -1,7 +1,7 @@
 """Prices: what a transaction's energy and time cost under a tariff.
 
-Pure arithmetic on `Decimal` rates; knows no account, no database and no clock. Every line is rounded half up to the minor
-unit, once; the total is the sum of its lines; prices include tax, which is computed on the total.
+Pure arithmetic on `Decimal` rates; knows no account, no database and no clock. Every line is rounded half up to the
+minor unit, once; the total is the sum of its lines; prices include tax, which is computed on the total.
 """
 
 from decimal import Decimal

@@ -1,6 +1,7 @@
 """The life of a command: queued, sent, then accepted, rejected, failed, timed out or expired. Pure.
 
-A command is a durable row, one outstanding per charge point (OCPP-J 1.6, 4.1.1). Knows neither sockets nor what a payload means.
+A command is a durable row, one outstanding per charge point (OCPP-J 1.6, 4.1.1). Knows neither sockets nor what a
+payload means.
 """
 
 from datetime import datetime, timedelta

@@ -1,7 +1,7 @@
 """The credit guard: extends the hold ahead of consumption and stops a transaction whose cost reaches the credit. Pure.
 
-Knows a transaction's latest reading, its tariff and what its account can still give; sends nothing: a stop is a command row
-among the intents, written in the same unit of work as the reading that shows it.
+Knows a transaction's latest reading, its tariff and what its account can still give; sends nothing: a stop is a
+command row among the intents, written in the same unit of work as the reading that shows it.
 """
 
 from datetime import datetime, timedelta
@@ -27,7 +27,9 @@ class Followed(msgspec.Struct, frozen=True):
 
 
 def follow(one: Transaction, working_set: WorkingSet, now: datetime, *, still_draws: bool = False) -> Followed:
-    """Price what a transaction (already moved to its latest reading) used, extend its hold, and stop it if it must be."""
+    """Price what a transaction (already moved to its latest reading) used, extend its hold, and stop it if it must
+    be.
+    """
     before = working_set.transactions[one.transaction_id]
     hold = working_set.books.holds.get(one.transaction_id)
     extended = hold
@@ -53,7 +55,9 @@ def _price(
     hold: Hold | None,
     working_set: WorkingSet,
 ) -> tuple[Transaction, Hold | None, bool]:
-    """Return the transaction with its cost so far, its hold extended ahead of consumption, and whether credit is used up."""
+    """Return the transaction with its cost so far, its hold extended ahead of consumption, and whether credit is used
+    up.
+    """
     tariff = decode_tariff(one.tariff_json)
     currency = working_set.books.currency
     duration_s = elapsed_s(one.started_at, one.register_at)

@@ -1,8 +1,9 @@
 """The engine: gathers what arrived, loads, decides, writes, commits once, answers.
 
-It only calls things in order. What a message means is decided by pure functions (`DECIDERS`), what is loaded and written by
-`store`. Everything that arrived while the previous batch was being committed is the next batch, so the cost of SQL and of the
-durable commit is shared by all who wait. One thread of its own runs it; the event loop never blocks.
+It only calls things in order. What a message means is decided by pure functions (`DECIDERS`), what is loaded and
+written by `store`. Everything that arrived while the previous batch was being committed is the next batch, so the
+cost of SQL and of the durable commit is shared by all who wait. One thread of its own runs it; the event loop never
+blocks.
 
     submit() ──▶ waiting ──▶ [ load ─ decide each ─ write ─ commit ] ──▶ futures, then commands ring
 """
@@ -117,7 +118,9 @@ class Engine:
         await asyncio.sleep(0)  # let the last answers through
 
     async def submit(self, asked: Input) -> Any:  # noqa: ANN401 - the outcome of the input's rule
-        """Return the outcome once it is committed; raise `StorageUnavailable` or `DecisionFailed` if nothing was stored."""
+        """Return the outcome once it is committed; raise `StorageUnavailable` or `DecisionFailed` if nothing was
+        stored.
+        """
         if not self.available:
             raise StorageUnavailable("the database does not take anything at the moment")
         assert self._loop is not None, "the engine was not started"
@@ -139,7 +142,9 @@ class Engine:
         return batch.outcomes[0]
 
     def run(self, inputs: Sequence[Input]) -> Batch:
-        """Load, decide, write and commit `inputs` as one unit of work. On a conflict with another process, do it again."""
+        """Load, decide, write and commit `inputs` as one unit of work. On a conflict with another process, do it
+        again.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 return self._unit_of_work(inputs)
@@ -222,13 +227,13 @@ class Engine:
             self._waiting.clear()
         failure = StorageUnavailable("the database does not take anything at the moment")
         self._to_loop(self._answer, refused, Batch([failure] * len(refused), set()))
-        self._to_loop(self.on_availability, False)  # noqa: FBT003 - the callback's one argument
+        self._to_loop(self.on_availability, False)
         while not self._stopping and not store.probe(self._database, self._clock()):
             with self._wake:
                 self._wake.wait(timeout=1.0)
         self.available = True
         log.warning("storage is back")
-        self._to_loop(self.on_availability, True)  # noqa: FBT003 - the callback's one argument
+        self._to_loop(self.on_availability, True)
 
     def _to_loop(self, callback: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - the callback's own
         assert self._loop is not None, "the engine was not started"

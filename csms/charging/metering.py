@@ -1,7 +1,8 @@
-"""What a meter said: sampled values read as Wh and W, and what a reading means for the transaction it belongs to. Pure.
+"""What a meter said: sampled values read as Wh and W, and what a reading means for the transaction it belongs to.
+Pure.
 
-A value is a decimal string; the default measurand is Energy.Active.Import.Register in Wh (OCPP 1.6, 7.33 and 7.43). Samples
-of one phase or of another location are not the total. What came is stored as it came.
+A value is a decimal string; the default measurand is Energy.Active.Import.Register in Wh (OCPP 1.6, 7.33 and 7.43).
+Samples of one phase or of another location are not the total. What came is stored as it came.
 """
 
 from datetime import datetime

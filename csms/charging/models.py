@@ -1,6 +1,7 @@
 """Tables of the energy: sites, charge points, connections, transactions, readings, commands, what waits for a person.
 
-Energy is in whole Wh, power in whole W. Money appears only as the cost that billing computed and as the account it is for.
+Energy is in whole Wh, power in whole W. Money appears only as the cost that billing computed and as the account it is
+for.
 """
 
 from sqlalchemy import (

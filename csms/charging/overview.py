@@ -1,4 +1,5 @@
-"""What people read of the energy: stations, connectors, transactions, readings, commands, refusals, what waits for a person.
+"""What people read of the energy: stations, connectors, transactions, readings, commands, refusals, what waits for a
+person.
 
 Reads only, for the portal and the command line; every list has a limit. Energy in Wh, power in W, cost in minor units.
 """
@@ -17,7 +18,9 @@ _tx, _cp = models.charging_transaction.c, models.charge_point.c
 
 
 class TransactionView(msgspec.Struct, frozen=True):
-    """A transaction as people see it; `credit_minor` is what its account can still give to it (None without an account)."""
+    """A transaction as people see it; `credit_minor` is what its account can still give to it (None without an
+    account).
+    """
 
     transaction_id: int
     charge_point: str

@@ -1,10 +1,12 @@
 """The stations themselves: who may connect, boots, statuses, and new ones. Pure decisions.
 
-Acceptance is state in the database: stations do not boot again on a mere reconnect (OCPP-J 1.6, 5.4), so a restart must not
-forget it. Keys are random, so a salted SHA-256 keeps them (Security Whitepaper, A00.FR.204 asks for 16 to 20 bytes).
+Acceptance is state in the database: stations do not boot again on a mere reconnect (OCPP-J 1.6, 5.4), so a restart
+must not forget it. Keys are random, so a salted SHA-256 keeps them (Security Whitepaper, A00.FR.204 asks for 16 to 20
+bytes).
 """
 
 import hmac
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
@@ -159,7 +161,7 @@ class ChangeKey(msgspec.Struct, frozen=True):
         names.identities.add(self.identity)
 
 
-def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[Admitted | TurnedAway]:
+def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[Admitted | TurnedAway]:  # noqa: ARG001 - every rule takes now
     """Admit a known charge point with the right key."""
     known = working_set.identities.get(asked.identity)
     if known is None and not asked.adopt:
@@ -205,10 +207,8 @@ def key_fits(password: bytes | None, charge_point: ChargePoint) -> bool:
     if password is None or charge_point.key_salt is None or charge_point.key_hash is None:
         return False
     candidates = [password]
-    try:
+    with suppress(ValueError):  # not hex text: only the bytes themselves can be the key
         candidates.append(bytes.fromhex(password.decode("ascii")))
-    except ValueError:
-        pass  # not hex text: only the bytes themselves can be the key
     digests = [hash_key(one, charge_point.key_salt) for one in candidates]
     return any(hmac.compare_digest(digest, charge_point.key_hash) for digest in digests)
 

@@ -1,7 +1,7 @@
 """Set-wise reads and writes of charging: a batch of any size issues the same statements.
 
-Knows the tables and the working set; decides nothing. Money's rows are read and written by `billing.ledger`, in between, in
-the one order in which every process takes its locks: transactions, then accounts, each by id.
+Knows the tables and the working set; decides nothing. Money's rows are read and written by `billing.ledger`, in
+between, in the one order in which every process takes its locks: transactions, then accounts, each by id.
 """
 
 from collections.abc import Callable, Iterable

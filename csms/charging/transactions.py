@@ -1,7 +1,8 @@
 """When a transaction begins, when a message means one that is known already, and when it ends. Pure decisions.
 
-A station reports what has happened already, so nothing is refused here: a start without credit is stored and answered, a
-stop that fits no transaction is kept for a person. Clauses are OCPP 1.6's: 4.8 StartTransaction, 4.10 StopTransaction.
+A station reports what has happened already, so nothing is refused here: a start without credit is stored and
+answered, a stop that fits no transaction is kept for a person. Clauses are OCPP 1.6's: 4.8 StartTransaction, 4.10
+StopTransaction.
 """
 
 from datetime import datetime, timedelta
@@ -138,7 +139,9 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
 
 
 def _orphan(one: Transaction, said: StartTransaction, working_set: WorkingSet) -> list[Any]:
-    """Mark a transaction whose stop was never told. Its credit stays on hold until its stop comes or a person decides."""
+    """Mark a transaction whose stop was never told. Its credit stays on hold until its stop comes or a person
+    decides.
+    """
     end_wh = min(max(said.meter_start_wh, one.meter_start_wh), max(one.register_wh, one.meter_start_wh))
     energy_wh = end_wh - one.meter_start_wh
     flags = _join(one.flags, "no stop before the next start")
@@ -166,7 +169,9 @@ def stop(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Decis
 
 
 def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Decision[Stopped]:
-    """Match a stop with a transaction id of nobody (−1, 0, another station's) by id tag, meter and time (errata 3.18, 3.54)."""
+    """Match a stop with a transaction id of nobody (-1, 0, another station's) by id tag, meter and time (errata 3.18,
+    3.54).
+    """
     known = working_set.stop_keys.get(said.stop_key)
     if known is not None and working_set.transactions[known].charge_point_id == said.charge_point_id:
         return _stop_again(said, working_set.transactions[known], working_set, now)

@@ -1,7 +1,7 @@
 """What a batch loaded and what it wants written.
 
-Decisions read the working set and return intents; `take` applies each intent, so that the next input of the batch sees it.
-Knows the facts of charging, hands money's intents on to the books, and does no input or output.
+Decisions read the working set and return intents; `take` applies each intent, so that the next input of the batch
+sees it. Knows the facts of charging, hands money's intents on to the books, and does no input or output.
 """
 
 from dataclasses import dataclass, field
@@ -178,7 +178,9 @@ class Command(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Names(MoneyNames):
-    """What the inputs of a batch name. Whoever names a charge point's unfinished transactions names their accounts too."""
+    """What the inputs of a batch name. Whoever names a charge point's unfinished transactions names their accounts
+    too.
+    """
 
     charge_point_ids: set[int] = field(default_factory=set)
     identities: set[str] = field(default_factory=set)
@@ -334,7 +336,7 @@ def _take_unknown(working_set: WorkingSet, one: UnknownChargePoint) -> None:
 
 
 class _Taker(Protocol):
-    def __call__(self, working_set: WorkingSet, one: Any, /) -> None: ...
+    def __call__(self, working_set: WorkingSet, one: Any, /) -> None: ...  # noqa: ANN401 - each taker knows its fact
 
 
 _TAKERS: dict[type, _Taker] = {

@@ -1,7 +1,8 @@
-"""Sends the commands of connected charge points, one outstanding call each (OCPP-J 1.6, 4.1.1), and records the answers.
+"""Sends the commands of connected charge points, one outstanding call each (OCPP-J 1.6, 4.1.1), and records the
+answers.
 
-A command is a row; ringing only says that one may wait. A slow poll finds rows that another process wrote. Knows links and
-the engine; what a payload or an answer means is `answers`' matter.
+A command is a row; ringing only says that one may wait. A slow poll finds rows that another process wrote. Knows
+links and the engine; what a payload or an answer means is `answers`' matter.
 """
 
 import asyncio

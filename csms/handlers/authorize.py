@@ -1,4 +1,6 @@
-"""Authorize (OCPP 1.6, 4.1): may this card charge? The true reason of a refusal is stored, since 1.6 has no word for it."""
+"""Authorize (OCPP 1.6, 4.1): may this card charge? The true reason of a refusal is stored, since 1.6 has no word for
+it.
+"""
 
 from csms.charging import authorization
 from csms.handlers.exchange import Exchange

@@ -1,4 +1,6 @@
-"""DataTransfer (OCPP 1.6, 4.3): messages of vendors. None is registered, so each gets the answer for an unknown vendor."""
+"""DataTransfer (OCPP 1.6, 4.3): messages of vendors. None is registered, so each gets the answer for an unknown
+vendor.
+"""
 
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import DataTransfer, DataTransferResult

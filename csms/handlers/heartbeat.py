@@ -1,4 +1,6 @@
-"""Heartbeat (OCPP 1.6, 4.6): a charge point asks for the time. That it was heard of is noted for all of them together."""
+"""Heartbeat (OCPP 1.6, 4.6): a charge point asks for the time. That it was heard of is noted for all of them
+together.
+"""
 
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import Heartbeat, HeartbeatResult

@@ -1,4 +1,6 @@
-"""StartTransaction (OCPP 1.6, 4.8): a notification of what has happened already, so it is never refused, only answered."""
+"""StartTransaction (OCPP 1.6, 4.8): a notification of what has happened already, so it is never refused, only
+answered.
+"""
 
 from csms.charging import transactions
 from csms.handlers.authorize import id_tag_info

@@ -26,7 +26,9 @@ async def test_a_whole_transaction_is_charged_once_and_the_credit_goes_down(worl
 
 
 @pytest.mark.parametrize("message_id", [None, "same"])
-async def test_a_repeated_start_is_the_same_transaction_with_the_same_status(world: World, message_id: str | None) -> None:
+async def test_a_repeated_start_is_the_same_transaction_with_the_same_status(
+    world: World, message_id: str | None
+) -> None:
     async with world.station() as peer:
         payload = {"connectorId": 1, "idTag": CARD, "meterStart": 5, "timestamp": world.at(0)}
         first = await peer.call("StartTransaction", payload, message_id=message_id)
@@ -52,7 +54,12 @@ async def test_a_repeated_start_of_a_refused_card_stays_refused_after_a_top_up(w
 async def test_a_repeated_stop_is_answered_alike_and_charges_nothing_more(world: World, message_id: str | None) -> None:
     async with world.station() as peer:
         started = await peer.start(CARD, 0, world.at(0))
-        payload = {"transactionId": started["transactionId"], "meterStop": 4000, "timestamp": world.at(20), "idTag": CARD}
+        payload = {
+            "transactionId": started["transactionId"],
+            "meterStop": 4000,
+            "timestamp": world.at(20),
+            "idTag": CARD,
+        }
         first = await peer.call("StopTransaction", payload, message_id=message_id)
         before = world.snapshot()
         again = await peer.call("StopTransaction", payload, message_id=message_id)
@@ -68,7 +75,9 @@ async def test_a_second_stop_with_another_meter_charges_nothing_and_is_kept_for_
         for _ in range(2):
             await peer.stop(started["transactionId"], 9000, world.at(25))
     assert world.card().balance_minor == balance
-    assert [(one.kind, one.transaction_id) for one in world.review_items()] == [("conflicting stop", started["transactionId"])]
+    assert [(one.kind, one.transaction_id) for one in world.review_items()] == [
+        ("conflicting stop", started["transactionId"])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +231,11 @@ async def test_a_meter_stop_below_the_start_uses_the_last_good_reading_or_charge
     ],
 )
 async def test_registers_in_kwh_with_decimals_and_as_numbers_are_read(world: World, sample: dict[str, Any]) -> None:
-    others = [{"value": "9", "phase": "L1"}, {"value": "1", "location": "Inlet"}, {"value": "230", "measurand": "Voltage"}]
+    others = [
+        {"value": "9", "phase": "L1"},
+        {"value": "1", "location": "Inlet"},
+        {"value": "230", "measurand": "Voltage"},
+    ]
     async with world.station() as peer:
         started = await peer.start(CARD, 500, world.at(0))
         for _ in range(2):

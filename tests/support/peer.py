@@ -45,7 +45,7 @@ class Peer:
     async def call(self, action: str, payload: dict[str, Any], *, message_id: str | None = None) -> dict[str, Any]:
         """Send a call and return the payload of its result; `Refused` for a call error."""
         answer = await self.frame([2, message_id or f"m{next(self._ids)}", action, payload])
-        if answer[0] == 4:  # noqa: PLR2004 - the message type of a call error
+        if answer[0] == 4:
             raise Refused(answer[2], answer[3])
         result: dict[str, Any] = answer[2]
         return result
@@ -74,7 +74,7 @@ class Peer:
         try:
             async for data in self.socket:
                 frame = json.loads(data)
-                if frame[0] == 2:  # noqa: PLR2004 - the message type of a call
+                if frame[0] == 2:
                     self.commands.put_nowait((frame[1], frame[2], frame[3]))
                 elif (future := self._answers.pop(frame[1], None)) is not None and not future.done():
                     future.set_result(frame)
@@ -85,12 +85,16 @@ class Peer:
 
     # --- The messages of a charging session, as most tests send them --------------------------------------------------
 
-    async def start(self, id_tag: str, meter_start: int, timestamp: str, connector_id: int = 1, **more: Any) -> dict[str, Any]:
+    async def start(
+        self, id_tag: str, meter_start: int, timestamp: str, connector_id: int = 1, **more: Any
+    ) -> dict[str, Any]:
         """Send StartTransaction."""
         payload = {"connectorId": connector_id, "idTag": id_tag, "meterStart": meter_start, "timestamp": timestamp}
         return await self.call("StartTransaction", payload | more)
 
-    async def read(self, transaction_id: int | None, timestamp: str, *samples: dict[str, Any] | int, connector_id: int = 1) -> dict[str, Any]:
+    async def read(
+        self, transaction_id: int | None, timestamp: str, *samples: dict[str, Any] | int, connector_id: int = 1
+    ) -> dict[str, Any]:
         """Send MeterValues; a number is a register in Wh."""
         values = [{"value": str(one)} if isinstance(one, int) else one for one in samples]
         payload: dict[str, Any] = {

@@ -22,7 +22,7 @@ class Cluster:
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             for parent in folder.parents:
-                if parent.stat().st_uid == 0 and str(parent) not in {"/", "/tmp"}:  # noqa: S108 - only compared
+                if parent.stat().st_uid == 0 and str(parent) not in {"/", "/tmp"}:
                     parent.chmod(parent.stat().st_mode | 0o011)
             user = pwd.getpwnam("postgres")
             os.chown(folder, user.pw_uid, user.pw_gid)
@@ -47,7 +47,7 @@ class Cluster:
         command = [str(self._bin / program), *arguments]
         if os.geteuid() == 0:
             command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
-        done = subprocess.run(  # noqa: S603 - our own arguments
+        done = subprocess.run(
             command, cwd=self._folder, stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
             stderr=subprocess.STDOUT if program == "initdb" else subprocess.DEVNULL, text=True, check=False,
         )  # fmt: skip

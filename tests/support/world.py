@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from csms import clock
-from csms.installation import Installation, open_installation
 from csms.billing import models as money_models
 from csms.billing import prepaid, reports
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
@@ -26,6 +25,7 @@ from csms.charging.overview import TransactionView
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
 from csms.connections import Connections
+from csms.installation import Installation, open_installation
 from tests.support.peer import Peer
 
 CARD = "04A1B2C3D4"
@@ -35,7 +35,13 @@ KEY = bytes(range(20))
 class World:
     """A running central system and shorthands for what tests look at."""
 
-    def __init__(self, installation: Installation, central_system: CentralSystem, dispatcher: Dispatcher, connections: Connections) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        central_system: CentralSystem,
+        dispatcher: Dispatcher,
+        connections: Connections,
+    ) -> None:
         """Keep what was started."""
         self.installation = installation
         self.engine = installation.engine
@@ -69,7 +75,9 @@ class World:
     async def issue_card(self, id_tag: str, credit_minor: int) -> None:
         """Issue a card with credit."""
         number = f"9000 {next(self._keys):04}"
-        asked = prepaid.IssueCard(id_tag, number, credit_minor, CLEARING_COMMAND_LINE, number, "test", self.installation.limits)
+        asked = prepaid.IssueCard(
+            id_tag, number, credit_minor, CLEARING_COMMAND_LINE, number, "test", self.installation.limits
+        )
         assert isinstance(await self.submit(asked), prepaid.Booked)
 
     async def top_up(self, id_tag: str, amount_minor: int, key: str | None = None) -> prepaid.Booked | prepaid.Refused:
@@ -80,7 +88,9 @@ class World:
         return outcome
 
     @asynccontextmanager
-    async def station(self, identity: str = "CP1", *, boot: bool = True, key: bytes | None = None, **options: Any) -> AsyncIterator[Peer]:
+    async def station(
+        self, identity: str = "CP1", *, boot: bool = True, key: bytes | None = None, **options: Any
+    ) -> AsyncIterator[Peer]:
         """Connect as a station, and boot."""
         if key is not None:
             token = base64.b64encode(identity.encode() + b":" + key).decode()
