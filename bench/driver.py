@@ -125,7 +125,7 @@ class Station(Link):
 
     def on_text(self, text: bytes) -> None:
         """Take an answer; what the server calls of its own accord is refused, as OCPP allows."""
-        if text.startswith(b"[2,"):
+        if self._checked and text.startswith(b"[2,"):
             self.send(b'[4,%b,"NotSupported","",{}]' % text.split(b",", 2)[1])
         elif self.booted.done():
             self._answered(text)

@@ -11,7 +11,10 @@ import hashlib
 import secrets
 from typing import cast
 
-from websockets.utils import apply_mask  # its C version where there is one
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the C version
+    from websockets.utils import apply_mask
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A  # with FIN
