@@ -1,6 +1,7 @@
 """A simulated OCPP 1.6J charge point, for any central system: a library for tests and three commands for people.
 
     __main__.py       commands: session, run, fleet
+    terminal.py       what the commands print, the lines they read, how a signal ends them
     session.py        one station, one transaction, a summary
     console.py        a station that a person or a script commands line by line
     fleet.py          many stations that charge for ever

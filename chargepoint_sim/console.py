@@ -56,7 +56,12 @@ class Console:
         """Obey until the lines end or say quit. Returns how many could not be obeyed."""
         failures = 0
         async for line in lines:
-            words = shlex.split(line, comments=True)
+            try:
+                words = shlex.split(line, comments=True)
+            except ValueError:
+                self._write("a quotation mark has no partner")
+                failures += 1
+                continue
             if not words:
                 continue
             if words[0] in {"quit", "exit"}:

@@ -24,7 +24,7 @@ PAUSE_AFTER_REFUSAL_S = 5.0
 
 @dataclass(frozen=True)
 class Habitat:
-    """What the drivers of a fleet do. Minutes are simulated; leave_early: how likely one goes before the car is full."""
+    """What drivers do. Minutes are simulated; leave_early: how likely one goes before the car is full."""
 
     pause_minutes: tuple[float, float] = (2.0, 20.0)
     stay_minutes: tuple[float, float] = (10.0, 60.0)
@@ -104,7 +104,7 @@ class Driver:
 
 
 async def charge_for_ever(
-    stations: Sequence[Station], id_tags: Sequence[str], seed: int, habitat: Habitat | None = None
+    stations: Sequence[Station], id_tags: Sequence[str], seed: int | None, habitat: Habitat | None = None
 ) -> None:
     """Bring drivers to every connector of stations that run already, until this is cancelled."""
     chance = random.Random(seed)  # noqa: S311  chance, not secrecy

@@ -67,7 +67,7 @@ class Session:
             self._dropped = f"{event.action}: {event.cause}"
 
     async def run(self, connect_timeout_s: float) -> Summary:
-        """Run it. Raises SimulatorError and TimeoutError where no transaction came about for other than the card's sake."""
+        """Run it. Raises SimulatorError or TimeoutError if the station does not come online."""
         station = self._station
         station.stream.listen(self._heard)
         await station.wait_online(connect_timeout_s)

@@ -63,7 +63,7 @@ class Station:
         key: str = "",
         connectors: Sequence[ConnectorSpec] = (ac(1), ac(2)),
         clock: Clock | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         habits: Habits | None = None,
         timing: Timing | None = None,
         configuration: Mapping[str, str] | None = None,
@@ -79,7 +79,7 @@ class Station:
         self.address = Address(url, identity, ca, cert, key_file)
         self.address.tls()
         self.stream = EventStream(identity, self.clock.now)
-        self._random = random.Random(f"{seed} {identity}")  # noqa: S311  chance, not secrecy
+        self._random = random.Random(seed if seed is None else f"{seed} {identity}")  # noqa: S311  chance, not secrecy
         self._file = StateFile(state_dir, identity)
         state = self._file.load()
         specs = (ConnectorSpec(0), *connectors)
@@ -199,11 +199,7 @@ class Station:
 
     def spawn(self, coroutine: Coroutine[object, object, None]) -> None:
         """Run something beside; if it breaks, every wait raises what broke it."""
-
-        async def run() -> None:
-            await coroutine
-
-        task = asyncio.create_task(run())
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
