@@ -39,11 +39,12 @@ class Scenario(StrEnum):
     LIMITS = "limits"
 
 
+_WIDE = 120  # in a file or a pipe, lines need not break
 _USUAL = (Scenario.SESSIONS, Scenario.ENGINE, Scenario.MEMORY)
 Names = Annotated[list[Scenario] | None, typer.Argument(help="What to measure.")]
 
 
-def run(  # noqa: PLR0913, PLR0917 - the options of a command line
+def run(
     scenarios: Names = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs; a figure is their median.")] = _DEFAULT.runs,
     stations: Annotated[int, typer.Option(min=1, help="Stations that charge.")] = _DEFAULT.stations,
@@ -67,6 +68,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a command line
     )
     options = msgspec.structs.replace(options, security_profile=security_profile, postgresql=postgresql, folder=folder)
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE
     machine = describe(folder or Path(tempfile.gettempdir()))
     figures = []
     try:

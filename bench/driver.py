@@ -207,7 +207,7 @@ async def connect(task: Task, number: int, recorder: Recorder, gate: asyncio.Sem
         except (OSError, LinkError):
             if not task.returns:
                 raise
-            await asyncio.sleep(random.uniform(*_RETRY_S))  # noqa: S311 - not a secret
+            await asyncio.sleep(random.uniform(*_RETRY_S))
         else:
             return station
 
@@ -224,7 +224,7 @@ async def measure(task: Task) -> Measurement:
     recorder = Recorder()
     stations = await connect_all(task, recorder)
     period_s = task.stations / task.rate if task.pace == "paced" else 0.0
-    phases = random.Random(1)  # noqa: S311 - the same timetable in each run
+    phases = random.Random(1)
     for station in stations:
         station.begin(period_s, phases.random())
     done = asyncio.gather(*(station.done for station in stations))

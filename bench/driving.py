@@ -17,7 +17,7 @@ def drive(task: Task) -> Measurement:
     """Run one task to its end."""
     line = msgspec.json.encode(task) + b"\n"
     limit_s = 180 + task.seconds + task.warm_up_s
-    done = subprocess.run(_COMMAND, input=line, capture_output=True, timeout=limit_s, check=False)  # noqa: S603 - ours
+    done = subprocess.run(_COMMAND, input=line, capture_output=True, timeout=limit_s, check=False)
     if done.returncode:
         raise BenchError(done.stderr.decode(errors="replace").strip() or "the load generator ended without a word.")
     return msgspec.json.decode(done.stdout, type=Measurement)
@@ -42,7 +42,7 @@ class IdleStations:
 @contextmanager
 def idle_stations(task: Task) -> Iterator[IdleStations]:
     """Keep idle stations connected while inside."""
-    process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
+    process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with ended(process), process:
         assert process.stdin is not None, "it was opened with a pipe"
         process.stdin.write(msgspec.json.encode(task) + b"\n")

@@ -37,7 +37,7 @@ async def _serve(port: int) -> None:
 def echo_server() -> Iterator[tuple[int, int]]:
     """Run the echo server while inside; yields its port and its process id."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.echo", str(port)])  # noqa: S603 - our own module
+    process = subprocess.Popen([sys.executable, "-m", "bench.echo", str(port)])
     with ended(process):
         wait_for_port(port, process)
         yield port, process.pid

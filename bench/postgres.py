@@ -48,7 +48,7 @@ def _binaries() -> Path:
 
 def _run(user: str | None, *command: str | Path) -> None:
     group = None if user is None else pwd.getpwnam(user).pw_gid
-    done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs
+    done = subprocess.run(
         [str(part) for part in command],
         user=user,
         group=group,

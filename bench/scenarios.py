@@ -64,7 +64,7 @@ class Collector:
         self._section = section
         self._figures: dict[str, Figure] = {}
 
-    def add(  # noqa: PLR0913 - the columns of the report
+    def add(
         self,
         name: str,
         unit: str,
@@ -237,16 +237,20 @@ def memory(options: Options, tell: Tell) -> list[Figure]:
     for run in range(1, options.runs + 1):
         tell(f"memory, run {run} of {options.runs}")
         with installation(options.setup_for(count + first)) as server, server.running():
-            with idle_stations(_idle_task(server, 1, first)) as few:
-                few.wait()
-                before = _settled_memory_kib(server)
-                with idle_stations(_idle_task(server, first + 1, count)) as many:
-                    many.wait()
-                    after = _settled_memory_kib(server)
+            before, after = _memory_before_and_after(server, first, count)
         collector.add(f"memory per idle station, of {count}", "KiB", (after - before) / count, 40, 20)
         collector.add("memory of the process with few stations", "MiB", before / 1024)
         collector.add("memory of the process with all stations", "MiB", after / 1024)
     return collector.figures
+
+
+def _memory_before_and_after(server: Server, first: int, count: int) -> tuple[float, float]:
+    with idle_stations(_idle_task(server, 1, first)) as few:
+        few.wait()
+        before = _settled_memory_kib(server)
+        with idle_stations(_idle_task(server, first + 1, count)) as many:
+            many.wait()
+            return before, _settled_memory_kib(server)
 
 
 def reconnect(options: Options, tell: Tell) -> list[Figure]:

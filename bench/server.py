@@ -49,7 +49,7 @@ class Server:
     def running(self) -> Iterator[None]:
         """Run the process while inside; ready when it says so."""
         command = (sys.executable, "-m", "csms", "serve")
-        process = subprocess.Popen(command, env=self._environment(), stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+        process = subprocess.Popen(command, env=self._environment(), stdout=subprocess.DEVNULL)
         with ended(process):
             self.pid = process.pid
             wait_for_port(self.port, process)

@@ -1,11 +1,12 @@
-"""The station's end of a WebSocket, against the `websockets` package's server: what it sends arrives, and the reverse."""
+"""The station's end of a WebSocket, against the server of the `websockets` package: what is sent arrives."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
 import pytest
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from bench.link import Link, LinkError
@@ -24,12 +25,15 @@ class Recording(Link):
         self.texts: asyncio.Queue[bytes] = asyncio.Queue()
 
     def on_open(self) -> None:
+        """Note it."""
         self.opened.set_result(None)
 
     def on_text(self, text: bytes) -> None:
+        """Keep it."""
         self.texts.put_nowait(text)
 
     def on_lost(self, why: Exception) -> None:
+        """Keep why."""
         self.lost.set_result(why)
 
 
@@ -42,11 +46,13 @@ class Fake:
         self.answer: HTTPStatus | None = None
 
     async def handle(self, connection: ServerConnection) -> None:
+        """Echo."""
         self.connection = connection
         async for message in connection:
             await connection.send(message)
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Let it in, or answer as the test says."""
         self.authorization = request.headers.get("Authorization")
         return None if self.answer is None else connection.respond(self.answer, "no\n")
 
@@ -123,7 +129,7 @@ async def test_a_refused_handshake_says_the_status(fake: Fake) -> None:
 
 
 async def test_a_password_is_sent_by_basic_authentication_with_the_identity(fake: Fake) -> None:
-    link = await connect(fake, lambda port: Recording(port, password="secret"))  # noqa: S106 - of a fake
+    link = await connect(fake, lambda port: Recording(port, password="secret"))
     await link.opened
     assert fake.authorization == "Basic QkVOQ0gtMTpzZWNyZXQ="  # BENCH-1:secret
     link.close()
