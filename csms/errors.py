@@ -7,7 +7,9 @@ have expected, or what the edge has to turn into one sentence for a person::
     ├── ConfigurationError      a setting is missing or wrong; names it, its value and what is allowed
     ├── StorageUnavailable      nothing was stored; the caller may try the same again
     │   └── Overloaded          the engine's queue is full
-    └── DecisionFailed          a defect met while deciding one input; the others of its batch are not touched
+    ├── DecisionFailed          a defect met while deciding one input; the others of its batch are not touched
+    ├── handlers.wire           FrameError, CallRejected, ResultUnreadable: what a peer sent cannot be read
+    └── commands.answers        CommandUnsendable: a stored command is no call
 """
 
 

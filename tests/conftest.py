@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -15,6 +16,10 @@ from tests.support.postgresql import Cluster
 from tests.support.world import World, open_world
 
 _numbers = count(1)
+
+# The same examples every time: a failure can be repeated, and a green run stays green.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ Event = Literal["card issued", "top up", "settle"]
 
 Outcome = TypeVar("Outcome")
 
+_ID_TAG_LENGTH = 20
+
 
 class PrepaidAccount(msgspec.Struct, frozen=True):
     """A customer's ledger account: a liability of ours. Amounts in minor units."""
@@ -127,6 +129,11 @@ def input_hash(*content: object) -> str:
 def normalize_id_tag(text: str) -> str:
     """Return the id tag as it is compared and stored: upper case, without the separators that readers put in."""
     return text.strip().upper().replace(":", "").replace("-", "").replace(" ", "")
+
+
+def is_id_tag(text: str) -> bool:
+    """Tell whether a normalized id tag can be a card's: up to 20 printable ASCII characters (OCPP 1.6, 7.28)."""
+    return 0 < len(text) <= _ID_TAG_LENGTH and text.isascii() and text.isprintable()
 
 
 @dataclass(slots=True)

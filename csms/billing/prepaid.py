@@ -21,11 +21,14 @@ from csms.billing.books import (
     NewAccount,
     Transfer,
     input_hash,
+    is_id_tag,
+    normalize_id_tag,
 )
 from csms.billing.chart_of_accounts import ENERGY_INCOME, VAT_PAYABLE, prepaid_code
 from csms.billing.tariffs import Charge
 
 RefusalReason = Literal[
+    "id tag not valid",
     "unknown card",
     "card not active",
     "card exists",
@@ -150,6 +153,8 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
         if before.input_hash != content:
             return Decision(Refused("key used before"))
         return Decision(_booked(asked.id_tag, books, repeated=True))
+    if not is_id_tag(asked.id_tag) or asked.id_tag != normalize_id_tag(asked.id_tag):
+        return Decision(Refused("id tag not valid"))
     existing = books.cards.get(asked.id_tag)
     if existing is not None and existing.state != "in stock":
         return Decision(Refused("card exists"))
