@@ -1,0 +1,5 @@
+"""Lets `python -m csms` do what the command `csms` does."""
+
+from csms.cli import main
+
+main()

@@ -1,0 +1,16 @@
+"""The command line, for people and for scripts.
+
+program                                  what commands there are; exit statuses; errors as one sentence
+refusals, logs                           how a command says no; what it logs
+arguments                                what was typed, read and checked
+output                                   tables, facts and JSON
+opening                                  the installation a command works on
+serving, migrating, demo                 csms serve, migrate, demo
+cards, tariffs, ledger                   the money
+stations, transactions                   the energy
+staff, desks, sites                      people and places
+"""
+
+from csms.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,116 @@
+"""`csms ledger`: verify recomputes the books from their rows; journal shows the entries behind a balance."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from csms.billing import verification as of_money
+from csms.billing.money import Currency, format_amount
+from csms.billing.reports import EntryView, find_card, list_entries
+from csms.billing.verification import Violation
+from csms.charging import verification as of_energy
+from csms.cli.opening import opened
+from csms.cli.output import Json, Limit, moment, say, show_json, show_table
+from csms.cli.refusals import Refusal
+from csms.installation import Installation
+
+commands = typer.Typer()
+
+_MOST_SHOWN = 1000
+
+
+@commands.command()
+def verify(*, as_json: Json = False) -> None:
+    """Recompute every total from the transfers. Exit status 0: everything fits; 1: something does not, and is named."""
+    with opened() as installation:
+        found: list[Violation] = []
+        count = 0
+        for violation in _violations(installation):
+            count += 1
+            if count <= _MOST_SHOWN:
+                found.append(violation)
+        if as_json:
+            show_json({"sound": not count, "violations": count, "first": found})
+        else:
+            for one in found:
+                say(f"Violated (invariant {one.invariant}): {one.rule}. Found: {one.found}")
+            say(
+                f"The ledger does not verify: {count} violations." if count else "The ledger verifies: everything fits."
+            )
+    if count:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def journal(
+    card: Annotated[str, typer.Option(help="Only what moved the account of this card.")] = "",
+    transaction: Annotated[int | None, typer.Option(help="Only what belongs to this transaction.")] = None,
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show journal entries with their transfers, the newest first."""
+    with opened() as installation:
+        with installation.database.reading() as connection:
+            view = find_card(connection, card) if card else None
+            if card and (view is None or view.account_id is None):
+                raise Refusal(f"There is no card {card} with an account; `csms card list` shows the cards.")
+            account_id = None if view is None else view.account_id
+            entries = list_entries(connection, account_id=account_id, reference=transaction, limit=limit)
+        currency = installation.currency
+        if as_json:
+            show_json([_as_json(one, currency) for one in entries])
+            return
+        columns = ("entry", "recorded", "event", "by", "transaction", "debit", "credit", "amount")
+        rows = (row for one in entries for row in _rows(one, currency, installation.settings.time_zone))
+        show_table(columns, rows, right=("entry", "transaction", "amount"))
+
+
+def _violations(installation: Installation) -> Iterator[Violation]:
+    with installation.database.reading() as connection:
+        if not installation.database.is_sqlite:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long look hurts nobody
+        yield from of_money.verify(connection, installation.currency)
+        yield from of_energy.verify(connection)
+
+
+def _rows(one: EntryView, currency: Currency, time_zone: str) -> Iterator[tuple[object, ...]]:
+    head: tuple[object, ...] = (
+        one.entry_id,
+        moment(one.recorded_at, time_zone),
+        one.event,
+        one.actor,
+        one.reference,
+    )
+    if not one.transfers:
+        yield (*head, "", "", "")
+    for transfer in one.transfers:
+        amount = format_amount(transfer.amount_minor, currency)
+        debit = f"{transfer.debit_code} {transfer.debit_name}"
+        yield (*head, debit, f"{transfer.credit_code} {transfer.credit_name}", amount)
+        head = ("",) * len(head)
+
+
+def _as_json(one: EntryView, currency: Currency) -> dict[str, object]:
+    return {
+        "entry_id": one.entry_id,
+        "event": one.event,
+        "key": one.idempotency_key,
+        "transaction_id": one.reference,
+        "happened_at": one.happened_at,
+        "recorded_at": one.recorded_at,
+        "actor": one.actor,
+        "currency": currency.code,
+        "transfers": [
+            {
+                "debit": each.debit_code,
+                "debit_name": each.debit_name,
+                "credit": each.credit_code,
+                "credit_name": each.credit_name,
+                "amount": format_amount(each.amount_minor, currency),
+            }
+            for each in one.transfers
+        ],
+    }

@@ -1,0 +1,50 @@
+"""`csms site`: add, list."""
+
+from typing import Annotated
+from zoneinfo import available_timezones
+
+import typer
+
+from csms.charging.sites import add_site, list_sites
+from csms.cli import arguments
+from csms.cli.opening import opened
+from csms.cli.output import Json, say, show_json, show_table
+from csms.cli.refusals import Refusal, WrongArgument
+
+commands = typer.Typer()
+
+
+@commands.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help='Such as "Harbour".')],
+    time_zone: Annotated[str, typer.Option(help="Such as Europe/Sofia; without it CSMS_TIME_ZONE.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Add a site."""
+    called = arguments.name(name, "site")
+    if time_zone and time_zone not in available_timezones():
+        raise WrongArgument(
+            f"--time-zone is {time_zone!r}: it must be a name of the tz database, such as Europe/Sofia."
+        )
+    with opened() as installation:
+        with installation.database.unit_of_work() as connection:
+            added = add_site(connection, name=called, time_zone=time_zone or installation.settings.time_zone)
+        if added is None:
+            raise Refusal(f"There is a site {called} already; `csms site list` shows the sites.")
+        if as_json:
+            show_json(added)
+            return
+        say(f"Added the site {called} ({added.time_zone}).")
+
+
+@commands.command("list")
+def show_list(*, as_json: Json = False) -> None:
+    """List the sites."""
+    with opened() as installation:
+        with installation.database.reading() as connection:
+            sites = list_sites(connection)
+        if as_json:
+            show_json(sites)
+            return
+        show_table(("name", "time zone"), [(one.name, one.time_zone) for one in sites])
