@@ -115,7 +115,7 @@ def latest(one: Transaction, readings: tuple[Reading, ...]) -> Transaction:
 
 
 def register_wh(samples: tuple[Sample, ...]) -> int | None:
-    """Return the cumulative register in whole Wh (a started Wh is not yet delivered), or None without a readable one."""
+    """Return the cumulative register in whole Wh (a started Wh is not delivered), or None without a readable one."""
     return _read(samples, _ENERGY, ("Wh", "kWh"))
 
 

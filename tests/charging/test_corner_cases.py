@@ -1,4 +1,4 @@
-"""The corner cases of charging, played by a station over a real socket, on both databases. Every message is repeated."""
+"""The corner cases of charging, played by a station over a real socket, on both databases; messages are repeated."""
 
 from typing import Any
 
