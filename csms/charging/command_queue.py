@@ -40,9 +40,10 @@ class ClaimCommand(msgspec.Struct, frozen=True):
 
 
 class AnswerCommand(msgspec.Struct, frozen=True):
-    """What became of a command that was sent."""
+    """What became of a command that was sent. `attempt` says which sending it is about."""
 
     command_id: int
+    attempt: int
     state: CommandState
     answer_json: str | None = None
     failure: str | None = None
@@ -101,9 +102,9 @@ def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decisi
 
 
 def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
-    """Record an answer. The first one wins; a late one for a command already decided changes nothing."""
+    """Record an answer. The first one wins; what is said of an earlier sending, or of a command already decided, changes nothing."""
     command = working_set.commands.get(said.command_id)
-    if command is None or command.state != "sent":
+    if command is None or command.state != "sent" or command.attempts != said.attempt:
         return Decision(command)
     again = said.state in {"timed out", "failed"} and said.answer_json is None and _may_repeat(command, now)
     changed = msgspec.structs.replace(

@@ -24,14 +24,15 @@ def write_call(command: Command, message_id: str) -> bytes:
 
 def judge(command: Command, answer: wire.CallResult | wire.CallError) -> AnswerCommand:
     """Turn an answer into what is recorded: accepted or rejected by its status, failed where it is a call error."""
+    sending = command.command_id, command.attempts
     if isinstance(answer, wire.CallError):
         failure = f"{answer.code}: {answer.description}"[:300]
-        return AnswerCommand(command.command_id, "failed", bytes(answer.details).decode(errors="replace"), failure)
+        return AnswerCommand(*sending, "failed", bytes(answer.details).decode(errors="replace"), failure)
     text = bytes(answer.payload).decode(errors="replace")
     try:
         result = wire.read_result(command.action, answer.payload)
     except wire.ResultUnreadable as error:
-        return AnswerCommand(command.command_id, "failed", text, f"the answer cannot be read: {error}"[:300])
+        return AnswerCommand(*sending, "failed", text, f"the answer cannot be read: {error}"[:300])
     status = getattr(result, "status", None)
     accepted = status is None or status in _DONE
-    return AnswerCommand(command.command_id, "accepted" if accepted else "rejected", text)
+    return AnswerCommand(*sending, "accepted" if accepted else "rejected", text)

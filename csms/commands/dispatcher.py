@@ -103,12 +103,13 @@ class Dispatcher:
             link.sending = False
 
     async def _send(self, link: Link, command: Command) -> AnswerCommand:
+        sending = command.command_id, command.attempts
         message_id = f"{command.command_id}-{command.attempts}"
         bound = log.bind(charge_point=link.identity, command=command.command_id, action=command.action)
         try:
             frame = write_call(command, message_id)
         except CommandUnsendable as error:
-            return AnswerCommand(command.command_id, "rejected", "", f"not sent: {error}"[:300])
+            return AnswerCommand(*sending, "rejected", "", f"not sent: {error}"[:300])
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         link.outstanding = (message_id, future)
         try:
@@ -116,9 +117,9 @@ class Dispatcher:
             answer = await asyncio.wait_for(future, self._call_timeout_s)
         except TimeoutError:
             bound.warning("command not answered")
-            return AnswerCommand(command.command_id, "timed out", None, f"no answer within {self._call_timeout_s:g} s")
+            return AnswerCommand(*sending, "timed out", None, f"no answer within {self._call_timeout_s:g} s")
         except ConnectionError as error:
-            return AnswerCommand(command.command_id, "failed", None, str(error))
+            return AnswerCommand(*sending, "failed", None, str(error))
         finally:
             link.outstanding = None
         judged = judge(command, cast("wire.CallResult | wire.CallError", answer))
