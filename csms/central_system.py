@@ -7,7 +7,6 @@ with 503, so that stations queue instead of discarding.
 
 import asyncio
 import base64
-import binascii
 import secrets
 from collections import Counter
 from collections.abc import Iterable
@@ -350,7 +349,7 @@ def _password(header: str | None, identity: str) -> bytes | None:
         return None
     try:
         decoded = base64.b64decode(header[6:].strip(), validate=True)
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return None
     user, separator, password = decoded.partition(b":")
     return password if separator and user == identity.encode() else None
