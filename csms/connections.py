@@ -20,6 +20,7 @@ class Link:
         "identity",
         "outstanding",
         "replaced",
+        "rung",
         "send",
         "sending",
     )
@@ -45,6 +46,7 @@ class Link:
         self.close = close
         self.replaced = False
         self.sending = False  # a task is at work on this charge point's commands
+        self.rung = False  # commands may wait that this task has not looked for yet
         self.outstanding: tuple[str, asyncio.Future[object]] | None = None  # our one call that waits for an answer
 
 

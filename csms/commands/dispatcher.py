@@ -50,7 +50,10 @@ class Dispatcher:
         """Commands may wait for these charge points."""
         for charge_point_id in charge_point_ids:
             link = self._connections.get(charge_point_id)
-            if link is not None and link.accepted and not link.sending:
+            if link is None or not link.accepted:
+                continue
+            link.rung = True
+            if not link.sending:
                 link.sending = True
                 task = asyncio.create_task(self._send_waiting(link))
                 self._tasks.add(task)
@@ -92,11 +95,12 @@ class Dispatcher:
 
     async def _send_waiting(self, link: Link) -> None:
         try:
-            while not link.replaced and self._connections.get(link.charge_point_id) is link:
+            while link.rung and self._connections.get(link.charge_point_id) is link:
+                link.rung = False
                 command: Command | None = await self._engine.submit(ClaimCommand(link.charge_point_id))
-                if command is None:
-                    return
-                await self._engine.submit(await self._send(link, command))
+                if command is not None:
+                    link.rung = True  # another may wait behind it
+                    await self._engine.submit(await self._send(link, command))
         except CsmsError as error:  # not stored: the row says "sent" and is taken up at the next connect
             log.warning("command not recorded", charge_point=link.identity, error=str(error))
         finally:
