@@ -266,6 +266,8 @@ class CentralSystem:
                 frame = wire.decode(data, self._frame_limits)
             except wire.FrameError as error:
                 bad_frames += 1
+                if error.answered_id is not None:
+                    self._dispatcher.answered(link, wire.CallError(error.answered_id, error.code, error.reason))
                 if not await self._refuse_frame(connection, error, bad_frames):
                     return
                 continue
