@@ -73,7 +73,7 @@ class Current(StrEnum):
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="ws:// or wss://, without the identity: ws://HOST:9000/ocpp")]
 Identity = Annotated[str, typer.Argument(metavar="IDENTITY", help="The station's identity; it is percent-encoded.")]
-Key = Annotated[str, typer.Option(metavar="HEX", help="AuthorizationKey of Basic authentication, as hex text.")]
+Key = Annotated[str, typer.Option(metavar="HEX", envvar="CHARGEPOINT_SIM_KEY", help="AuthorizationKey, as hex text.")]
 KeyText = Annotated[
     bool, typer.Option("--key-text", help="Send the hex text as password, not the bytes it stands for.")
 ]
@@ -89,8 +89,8 @@ Speed = Annotated[
 Stamps = Annotated[
     Timestamps,
     typer.Option(
-        help="real: messages carry the wall clock, so energy per time looks --speed times too high, while the power told is"
-        " the car's own. simulated: they carry the accelerated time, which soon lies in the future of a central system."
+        help="real: messages carry the wall clock, so energy per time looks --speed times too high, while the power"
+        " told is the car's own. simulated: they carry the accelerated time, soon in the future of a central system."
     ),
 ]
 PowerKw = Annotated[float, typer.Option(min=0.1, help="What each connector can deliver.")]
@@ -178,7 +178,7 @@ def _finish(work: Coroutine[object, object, int]) -> None:
 
 
 @app.command(epilog=SESSION_EXAMPLES)
-def session(  # noqa: PLR0913  each is an option of the command
+def session(
     url: Url,
     identity: Identity,
     *,
@@ -219,7 +219,7 @@ def session(  # noqa: PLR0913  each is an option of the command
     _finish(_session(options, identity, connector, id_tag, car, energy_kwh, minutes, connect_timeout))
 
 
-async def _session(  # noqa: PLR0913, PLR0917  the command's own options, once
+async def _session(
     options: Options,
     identity: str,
     connector: int,
@@ -245,7 +245,7 @@ async def _session(  # noqa: PLR0913, PLR0917  the command's own options, once
 
 
 @app.command(epilog=RUN_EXAMPLES)
-def run(  # noqa: PLR0913  each is an option of the command
+def run(
     url: Url,
     identity: Identity,
     *,
@@ -286,7 +286,7 @@ async def _run(options: Options, identity: str, connectors: int) -> int:
 
 
 @app.command(epilog=FLEET_EXAMPLES)
-def fleet(  # noqa: PLR0913  each is an option of the command
+def fleet(
     url: Url,
     *,
     id_tag: Annotated[
@@ -326,7 +326,7 @@ def fleet(  # noqa: PLR0913  each is an option of the command
     _finish(_fleet(options, stations, count, prefix, connectors, id_tag))
 
 
-async def _fleet(  # noqa: PLR0913, PLR0917  the command's own options, once
+async def _fleet(
     options: Options, file: Path | None, count: int, prefix: str, connectors: int, id_tags: list[str]
 ) -> int:
     named = _listed(file) if file else [(f"{prefix}-{number}", options.key) for number in range(1, count + 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chargepoint_sim.authorization import IdTagInfo  # noqa: TC001  msgspec reads it at run time
+from chargepoint_sim.authorization import IdTagInfo
 
 
 class Nothing(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ class Clock:
     tick_s: how often, in real seconds, a charging car is moved on.
     """
 
-    def __init__(  # noqa: PLR0913  one keyword each; time itself is an argument
+    def __init__(
         self,
         *,
         speed: float = 1.0,

@@ -175,10 +175,11 @@ def build(spec: ConnectorSpec, register_wh: float = 0.0) -> Connector:
 
 @dataclass(frozen=True)
 class ConnectorView:
-    """What a person or a test sees of a connector. energy_wh: of the running transaction."""
+    """What a person or a test sees of a connector. plugged: a cable is in. energy_wh: of the running transaction."""
 
     connector_id: int
     status: str
+    plugged: bool
     register_wh: int
     power_w: float
     id_tag: str | None
@@ -193,6 +194,7 @@ def view(connector: Connector) -> ConnectorView:
     return ConnectorView(
         connector_id=connector.connector_id,
         status=connector.status,
+        plugged=connector.car is not None or connector.finishing,
         register_wh=connector.meter.whole_wh,
         power_w=connector.meter.power_w,
         id_tag=transaction.id_tag if transaction else None,

@@ -87,7 +87,7 @@ class Driver:
             await self._charge(id_tag)
         else:
             await asyncio.sleep(PAUSE_AFTER_REFUSAL_S)
-        if station.connector(number).status in {"Preparing", "Finishing", "SuspendedEV", "Charging", "SuspendedEVSE"}:
+        if station.connector(number).plugged:
             station.unplug(number)
 
     async def _charge(self, id_tag: str) -> None:
@@ -107,11 +107,11 @@ async def charge_for_ever(
     stations: Sequence[Station], id_tags: Sequence[str], seed: int | None, habitat: Habitat | None = None
 ) -> None:
     """Bring drivers to every connector of stations that run already, until this is cancelled."""
-    chance = random.Random(seed)  # noqa: S311  chance, not secrecy
+    chance = random.Random(seed)
     cards = Cards(id_tags, chance)
     async with asyncio.TaskGroup() as group:
         for station in stations:
             for connector in station.acts.outlets:
-                own = random.Random(chance.random())  # noqa: S311  chance, not secrecy
+                own = random.Random(chance.random())
                 driver = Driver(station, connector.connector_id, cards, habitat or Habitat(), own)
                 group.create_task(driver.come_and_go())

@@ -20,9 +20,9 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 import ocpp.messages
-from ocpp.exceptions import OCPPError
+from ocpp.exceptions import FormationViolationError, FormatViolationError, OCPPError
 from ocpp.exceptions import ValidationError as SchemaError
-from ocpp.messages import UnknownCallErrorCodeError
+from ocpp.messages import Call, UnknownCallErrorCodeError
 from ocpp.v16 import ChargePoint
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -57,7 +57,7 @@ ocpp.messages.ASYNC_VALIDATION = False
 SUBPROTOCOL = Subprotocol("ocpp1.6")
 OPEN_TIMEOUT_S, CLOSE_TIMEOUT_S, PING_TIMEOUT_S = 10.0, 2.0, 20.0
 MAX_FRAME_BYTES = 1_000_000
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 400, 401, 403, 404
 FRAMES = logging.getLogger("chargepoint_sim.frames")
 FRAMES.addHandler(logging.NullHandler())
 FRAMES.propagate = False
@@ -165,7 +165,8 @@ def _status_explained(address: Address, status: int) -> LinkError:
         return PasswordRefusedError(f"the central system refused the password of {address.identity} (HTTP {status})")
     if status == NOT_FOUND:
         return UnknownIdentityError(f"the central system does not know {address.identity} at {address.url} (HTTP 404)")
-    return UnreachableError(f"{address.url} refused the connection of {address.identity} with HTTP {status}")
+    perhaps = ", perhaps because it does not speak ocpp1.6" if status == BAD_REQUEST else ""
+    return UnreachableError(f"{address.url} refused the connection of {address.identity} with HTTP {status}{perhaps}")
 
 
 class Link(ChargePoint):
@@ -216,6 +217,13 @@ class Link(ChargePoint):
             following, self._following = self._following, []
             for coroutine in following:
                 self._spawn(coroutine)
+
+    async def _handle_call(self, msg: Call) -> None:
+        """Answer a call; a broken payload is a FormationViolation in 1.6, which the package spells as 2.0.1 does."""
+        try:
+            await super()._handle_call(msg)
+        except FormatViolationError as error:
+            raise FormationViolationError(error.description, error.details) from error
 
     def later(self, coroutine: Coroutine[object, object, None]) -> None:
         """Start something after the answer that is being given now."""

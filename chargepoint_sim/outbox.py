@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chargepoint_sim.meter import Reading  # noqa: TC001  msgspec reads it at run time
+from chargepoint_sim.meter import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -84,7 +84,7 @@ class Session:
         if self._stopped is None:
             await station.present_card(self._connector_id, self._id_tag)
         undelivered = await self._deliver()
-        if station.connector(self._connector_id).status != "Available":
+        if station.connector(self._connector_id).plugged:
             station.unplug(self._connector_id)
             await station.delivery.statuses_told()
         return self._summary(undelivered)

@@ -55,7 +55,7 @@ class Station:
     wait raises the LinkError. state_dir: where it keeps what must survive its own restart.
     """
 
-    def __init__(  # noqa: PLR0913  a station is described by this; each is a keyword
+    def __init__(
         self,
         identity: str,
         url: str,
@@ -79,7 +79,7 @@ class Station:
         self.address = Address(url, identity, ca, cert, key_file)
         self.address.tls()
         self.stream = EventStream(identity, self.clock.now)
-        self._random = random.Random(seed if seed is None else f"{seed} {identity}")  # noqa: S311  chance, not secrecy
+        self._random = random.Random(seed if seed is None else f"{seed} {identity}")
         self._file = StateFile(state_dir, identity)
         state = self._file.load()
         specs = (ConnectorSpec(0), *connectors)
@@ -301,10 +301,11 @@ class Station:
         self.acts.fault(connector_id, error_code)
 
     def drive_away(self) -> None:
-        """Every driver unplugs."""
+        """Let every driver unplug, and nobody charge on (StopTransactionOnEVSideDisconnect may be false)."""
         for connector in self.acts.outlets:
             if connector.car is not None or connector.finishing:
                 self.unplug(connector.connector_id)
+            self.transactions.stop(connector, "Local")
 
     # --- looking and waiting ----------------------------------------------------------------------------------------
 

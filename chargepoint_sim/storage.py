@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from chargepoint_sim.authorization import IdTagInfo  # noqa: TC001  msgspec reads it at run time
+from chargepoint_sim.authorization import IdTagInfo
 from chargepoint_sim.errors import UsageError
-from chargepoint_sim.outbox import Message  # noqa: TC001  msgspec reads it at run time
+from chargepoint_sim.outbox import Message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,20 +49,26 @@ class StateFile:
 
     def load(self) -> State:
         """What was kept, or a new station's state. Raises UsageError for a file that cannot be read."""
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             return State()
         try:
+            if not self._path.exists():
+                return State()
             return msgspec.json.decode(self._path.read_bytes(), type=State)
         except (OSError, msgspec.DecodeError) as error:
             message = f"the state file {self._path} cannot be read: {error}"
             raise UsageError(message) from error
 
     def save(self, state: State) -> None:
-        """Keep a state. Raises OSError."""
+        """Keep a state; only its owner may read it, for it holds the password. Raises UsageError."""
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(msgspec.json.encode(state))
-        fresh.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.touch(mode=0o600)
+            fresh.write_bytes(msgspec.json.encode(state))
+            fresh.replace(self._path)
+        except OSError as error:
+            message = f"the state file {self._path} cannot be written: {error}"
+            raise UsageError(message) from error

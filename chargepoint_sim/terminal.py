@@ -47,7 +47,9 @@ def _silent(event: Event) -> bool:
 
 
 def show_frames() -> None:
-    """Print every frame on standard error."""
+    """Print every frame on standard error; asking twice changes nothing."""
+    if FRAMES.level == logging.INFO:
+        return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     FRAMES.addHandler(handler)

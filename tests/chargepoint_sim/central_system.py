@@ -1,4 +1,4 @@
-"""A small central system for the simulator's tests: a real WebSocket server that records calls and answers as it is told.
+"""A small central system for the simulator's tests: a real WebSocket server that records calls and answers as told.
 
 Knows OCPP-J frames and nothing of the simulator. A test changes `answers`, or registers a function for an action.
 """
@@ -105,7 +105,7 @@ class CentralSystem:
 
     async def _take(self, connection: ServerConnection, frame: list[Any]) -> None:
         kind, message_id, *rest = frame
-        if kind != 2:  # noqa: PLR2004  CALL
+        if kind != 2:  # a call result or a call error
             self._waiting.pop(message_id).set_result(frame)
             return
         call = Call(rest[0], rest[1], message_id)
@@ -126,7 +126,7 @@ class CentralSystem:
     async def call(self, action: str, **payload: object) -> dict[str, Any]:
         """Call the station and wait for its call result."""
         kind, _, *rest = await self.frame(action, payload)
-        assert kind == 3, rest  # noqa: PLR2004  CALLRESULT
+        assert kind == 3, rest
         result: dict[str, Any] = rest[0]
         return result
 
@@ -163,6 +163,13 @@ class CentralSystem:
             await self._changed.wait_for(lambda: len(self.of(action)) >= count)
         return self.of(action)[count - 1]
 
+    async def wait_for_reading(self, connector_id: int) -> None:
+        """Wait until MeterValues of a connector have arrived."""
+        async with asyncio.timeout(ANSWER_WITHIN_S), self._changed:
+            await self._changed.wait_for(
+                lambda: any(call.payload["connectorId"] == connector_id for call in self.of("MeterValues"))
+            )
+
     async def wait_for_status(self, status: str, connector_id: int = 1) -> None:
         """Wait until a connector's latest status is this one."""
         async with asyncio.timeout(ANSWER_WITHIN_S), self._changed:
@@ -170,7 +177,7 @@ class CentralSystem:
 
 
 @asynccontextmanager
-async def running(central: CentralSystem, **options: Any) -> AsyncIterator[CentralSystem]:  # noqa: ANN401
+async def running(central: CentralSystem, **options: Any) -> AsyncIterator[CentralSystem]:
     """Serve on a free port of 127.0.0.1."""
     options = {"subprotocols": ["ocpp1.6"], "process_request": central.admit} | options
     async with serve(central.serve, "127.0.0.1", 0, **options) as server:

@@ -34,7 +34,7 @@ async def central() -> AsyncIterator[CentralSystem]:
 def make(central: CentralSystem) -> Callable[..., Station]:
     """A station of the running central system; at 1,200 times real time a car takes 11 kWh in three seconds."""
 
-    def build(identity: str = "SIM-1", **options: Any) -> Station:  # noqa: ANN401
+    def build(identity: str = "SIM-1", **options: Any) -> Station:
         defaults = {"clock": Clock(speed=1200), "seed": 1, "timing": QUICK}
         return Station(identity, central.url, **(defaults | options))
 

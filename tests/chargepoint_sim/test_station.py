@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chargepoint_sim import Car, Clock, Habits, dc
+from chargepoint_sim import Car, Clock, Habits, Station, dc
 from chargepoint_sim.errors import (
     LinkError,
     NotPossibleError,
     PasswordRefusedError,
-    SubprotocolRefusedError,
     UnknownIdentityError,
     UnreachableError,
 )
 from chargepoint_sim.events import MeterRead, StatusChanged
+from chargepoint_sim.session import Goal, Session
 from tests.chargepoint_sim.central_system import CentralSystem, Refuse, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from chargepoint_sim import Station
 
     Make = Callable[..., Station]
 
@@ -296,17 +294,14 @@ async def test_a_refused_connection_is_explained(
             await station.wait_online(5)
 
 
-@pytest.mark.parametrize("offered", [None, ["ocpp2.0.1"]])
-async def test_a_peer_without_ocpp16_is_refused(make: Make, offered: list[str] | None) -> None:
-    peer = CentralSystem()
-    async with running(peer, subprotocols=offered):
-        station = make()
-        object.__setattr__(station.address, "url", peer.url)
-        station.uplink._give_up = True  # noqa: SLF001
-        async with station:
-            with pytest.raises(LinkError, match=r"ocpp1\.6|HTTP 400"):
-                await station.wait_online(5)
-    assert issubclass(SubprotocolRefusedError, LinkError)
+@pytest.mark.parametrize(
+    ("offered", "words"),
+    [(None, "without the subprotocol ocpp1.6"), (["ocpp2.0.1"], "HTTP 400, perhaps because it does not speak ocpp1.6")],
+)
+async def test_a_peer_without_ocpp16_is_refused(offered: list[str] | None, words: str) -> None:
+    async with running(CentralSystem(), subprotocols=offered) as peer, Station("CP", peer.url, give_up=True) as station:
+        with pytest.raises(LinkError, match=words):
+            await station.wait_online(5)
 
 
 async def test_a_station_that_may_not_give_up_tries_until_it_is_let_in(central: CentralSystem, make: Make) -> None:
@@ -323,10 +318,15 @@ async def test_a_bug_in_a_station_ends_every_wait(central: CentralSystem, make: 
         message = "a bug"
         raise RuntimeError(message)
 
-    with pytest.raises(RuntimeError, match="a bug"):
+    async def live() -> None:
         async with make() as station:
-            station.outbox.changed = broken
-            await charge(station)
+            await station.wait_online(5)
+            station.transactions.went_offline = broken  # type: ignore[method-assign]
+            await central.close()
+            await station.wait_for_status(1, "Charging")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await live()
     assert central.opened == 1
 
 
@@ -339,3 +339,24 @@ async def test_an_authorize_that_fails_is_decided_as_if_offline(central: Central
         await station.wait_online(5)
         verdict = await station.present_card(1, "CARD")
         assert (verdict.accepted, verdict.source) == (True, "offline rule")
+
+
+async def test_a_session_ended_by_the_central_system_is_a_success_with_its_reason(
+    central: CentralSystem, make: Make
+) -> None:
+    async with make() as station:
+        session = asyncio.create_task(Session(station, 1, "CARD", Car(), Goal(energy_wh=50_000)).run(5))
+        await central.wait_for("MeterValues")
+        await central.call("RemoteStopTransaction", transactionId=101)
+        summary = await session
+    assert (summary.ok, summary.reason, summary.transaction_id) == (True, "Remote", 101)
+    assert 0 < summary.energy_wh < 50_000
+    assert central.statuses()[-1] == "Available"
+
+
+async def test_a_session_by_time_counts_the_minutes_of_the_car(central: CentralSystem, make: Make) -> None:
+    async with make() as station:
+        summary = await Session(station, 1, "CARD", Car(), Goal(minutes=10)).run(5)
+    assert summary.ok
+    assert summary.energy_wh == pytest.approx(11_000 / 6, rel=0.2)
+    assert len(central.of("StopTransaction")) == 1
