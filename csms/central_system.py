@@ -9,7 +9,7 @@ import asyncio
 import base64
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -75,6 +75,8 @@ class CentralSystem:
         self._failures = Failures(settings.max_failed_handshakes_per_min)
         self._frame_limits = wire.Limits(frame_bytes=settings.max_frame_bytes, nesting=settings.max_frame_nesting)
         self._server: Server | None = None
+        self._ends: list[Disconnect] = []  # ends of connections that could not be stored yet
+        self._tasks: set[asyncio.Future[object]] = set()  # kept alive until they are done
         self.counts: Counter[str] = Counter()  # unreadable frames, refused handshakes, rejected calls
 
     @property
@@ -110,10 +112,12 @@ class CentralSystem:
             await self._server.wait_closed()
 
     def on_availability(self, available: bool) -> None:  # noqa: FBT001 - the engine's callback
-        """Without storage, close every socket, so that stations queue."""
-        if not available:
-            for link in self._connections:
-                self._spawn_close(link, _TRY_AGAIN_LATER, "the central system cannot store at the moment")
+        """Without storage, close every socket, so that stations queue; with it, store how they ended."""
+        if available:
+            self._spawn(self._note_ends())
+            return
+        for link in self._connections:
+            self._spawn(link.close(_TRY_AGAIN_LATER, "the central system cannot store at the moment"))
 
     async def note_heard_of(self) -> None:
         """Write now and then when the connected charge points were last heard of, for ever."""
@@ -123,6 +127,7 @@ class CentralSystem:
             seen = {link.charge_point_id: link.heard_at for link in self._connections}
             news = tuple(Seen(key, at) for key, at in seen.items() if written.get(key) != at)
             written = dict(seen)
+            await self._note_ends()
             try:
                 for start in range(0, len(news), self._settings.engine_batch_max):
                     await self._engine.submit(HeardOf(news[start : start + self._settings.engine_batch_max]))
@@ -194,7 +199,8 @@ class CentralSystem:
         old = self._connections.add(link)
         if old is not None:
             log.info("replaced by a newer connection")
-            self._spawn_close(old, _REPLACED, "replaced by a newer connection")
+            self._dispatcher.dropped(old)
+            self._spawn(old.close(_REPLACED, "replaced by a newer connection"))
         try:
             opened = Open(
                 link.charge_point_id,
@@ -218,7 +224,7 @@ class CentralSystem:
             self._connections.remove(link)
             self._dispatcher.dropped(link)
             log.info("disconnected", code=connection.close_code, reason=connection.close_reason)
-            await self._note_end(link)
+            await self._note_end(Disconnect(link.charge_point_id, link.connection_id, link.heard_at))
 
     def _link(self, connection: StationConnection) -> Link:
         async def send(frame: bytes) -> None:
@@ -237,16 +243,23 @@ class CentralSystem:
             close=connection.close,
         )
 
-    async def _note_end(self, link: Link) -> None:
+    async def _note_end(self, end: Disconnect) -> None:
         try:
-            await self._engine.submit(Disconnect(link.charge_point_id, link.connection_id, link.heard_at))
-        except (StorageUnavailable, DecisionFailed) as error:
+            await self._engine.submit(end)
+        except StorageUnavailable:
+            self._ends.append(end)
+        except DecisionFailed as error:
             log.warning("end of connection not stored", error=str(error))
 
-    def _spawn_close(self, link: Link, code: int, reason: str) -> None:
-        task = asyncio.ensure_future(link.close(code, reason))
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
+    async def _note_ends(self) -> None:
+        """Store the ends that could not be stored when they came, else a station that stays away would look connected."""
+        ends, self._ends = self._ends, []
+        await asyncio.gather(*(self._note_end(end) for end in ends))
+
+    def _spawn(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _receive(self, connection: StationConnection, link: Link) -> None:
         """Take frames one after another; too many calls are slowed down, not lost."""
@@ -255,13 +268,13 @@ class CentralSystem:
         bad_frames = 0
         while True:
             data = await connection.recv(decode=False)
-            if link.replaced:
-                return
             link.heard_at = self._clock()
             wait_s = bucket.wait_s(monotonic_s())
             if wait_s:
                 self.counts["calls slowed down"] += 1
                 await asyncio.sleep(wait_s)
+            if link.replaced:
+                return
             try:
                 frame = wire.decode(data, self._frame_limits)
             except wire.FrameError as error:
@@ -313,9 +326,6 @@ class CentralSystem:
         self.counts[f"rejected call: {code}"] += 1
         log.warning("call rejected", action=call.action[:50], code=code, description=description)
         return wire.encode_error(call.message_id, code, description)
-
-
-_closing: set[asyncio.Future[None]] = set()  # keeps the closing tasks alive until they are done
 
 
 def _identity(path: str) -> str | None:
