@@ -252,7 +252,7 @@ class CentralSystem:
             log.warning("end of connection not stored", error=str(error))
 
     async def _note_ends(self) -> None:
-        """Store the ends that could not be stored when they came, else a station that stays away would look connected."""
+        """Store the ends that could not be stored, else a station that stays away would look connected."""
         ends, self._ends = self._ends, []
         await asyncio.gather(*(self._note_end(end) for end in ends))
 
