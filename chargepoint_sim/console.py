@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chargepoint_sim.car import Car
 from chargepoint_sim.connector import NO_ERROR
-from chargepoint_sim.errors import NotPossibleError, SimulatorError
+from chargepoint_sim.errors import SimulatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -92,8 +92,7 @@ class Console:
     async def _card(self, words: list[str]) -> None:
         verdict = await self._station.present_card(_connector(words, 1), words[0])
         if not verdict.accepted:
-            message = f"card {words[0]} was refused with {verdict.info.status} by the {verdict.source}"
-            raise NotPossibleError(message)
+            self._write(f"card {words[0]} was refused with {verdict.info.status} by the {verdict.source}")
 
     async def _unplug(self, words: list[str]) -> None:
         self._station.unplug(_connector(words, 0))

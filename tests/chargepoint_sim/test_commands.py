@@ -109,9 +109,13 @@ async def test_a_session_that_is_refused_says_why(central: CentralSystem) -> Non
 
 
 async def test_a_script_on_standard_input_commands_a_station(central: CentralSystem, tmp_path: Path) -> None:
+    poor = {"idTagInfo": {"status": "Blocked"}}
+    usual = central.answers["Authorize"]
+    central.answers["Authorize"] = lambda call: poor if call.payload["idTag"] == "POOR" else usual(call)
     words = ["run", central.url, "SIM-1", "--speed", "1200", "--state-dir", str(tmp_path)]
     script = """
         wait online 5
+        card POOR 2     # being refused is an answer, not a mistake of the script
         plug 1 50%      # a car, half full
         card CARD
         wait Charging
@@ -126,6 +130,7 @@ async def test_a_script_on_standard_input_commands_a_station(central: CentralSys
     good, bad = await asyncio.gather(command(*words, given=script), command(*words[:2], "SIM-2", given="dance\ncard\n"))
     assert (good.status, good.err) == (0, "")
     assert "SIM-1 is offline" in good.out
+    assert "card POOR was refused with Blocked by the central system" in good.out
     assert [call.payload["reason"] for call in central.of("StopTransaction")] == ["EVDisconnected"]
     assert bad.status == 1
     assert "there is no command dance; help lists them" in bad.out
