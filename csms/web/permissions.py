@@ -7,7 +7,9 @@ from typing import Literal, get_args
 
 Role = Literal["cashier", "supervisor", "operator", "accountant", "administrator"]
 Permission = Literal[
-    "use the cash desk",  # find a card, top it up, sell one
+    "use the cash desk",  # find a card, top it up
+    "sell cards",
+    "see a card",
     "block cards",
     "see cards",
     "see stations",
@@ -26,18 +28,36 @@ ROLES: tuple[Role, ...] = get_args(Role)
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 
 GRANTS: dict[Role, frozenset[Permission]] = {
-    "cashier": frozenset({"use the cash desk"}),
-    "supervisor": frozenset({"use the cash desk", "block cards", "see cards", "see transactions", "see tariffs"}),
+    "cashier": frozenset({"use the cash desk", "sell cards", "see a card"}),
+    "supervisor": frozenset(
+        {
+            "use the cash desk",
+            "sell cards",
+            "see a card",
+            "block cards",
+            "see cards",
+            "see transactions",
+            "see tariffs",
+        },
+    ),
     "operator": frozenset(
-        {"see stations", "command stations", "see transactions", "see cards", "see tariffs", "see review items"},
+        {
+            "see stations",
+            "command stations",
+            "see transactions",
+            "see a card",
+            "see cards",
+            "see tariffs",
+            "see review items",
+        },
     ),
     "accountant": frozenset(
-        {"see cards", "see transactions", "see the journal", "see tariffs", "see review items"},
+        {"see a card", "see cards", "see transactions", "see the journal", "see tariffs", "see review items"},
     ),
     "administrator": frozenset(PERMISSIONS),
 }
 
 
-def may(role: Role, permission: Permission | None) -> bool:
-    """Tell whether `role` has `permission`; None asks only for a login."""
-    return permission is None or permission in GRANTS[role]
+def may(role: Role, permission: Permission) -> bool:
+    """Tell whether `role` has `permission`."""
+    return permission in GRANTS[role]

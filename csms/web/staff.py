@@ -6,13 +6,14 @@ hashes are kept (they are random), of passwords only what the caller hashed with
 
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import cast
+from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from csms.billing.models import desk
 from csms.config import Settings
+from csms.db import as_fact
 from csms.web.models import login, login_link, staff
 from csms.web.permissions import Role
 
@@ -123,7 +124,7 @@ def peek_login_link(connection: Connection, *, token: str, now: datetime) -> Sta
 def staff_list(connection: Connection) -> list[StaffMember]:
     """Return everyone, those who may log in first, by name."""
     rows = connection.execute(_members().order_by(staff.c.active.desc(), staff.c.name, staff.c.id))
-    return [_member(row) for row in rows]
+    return [as_fact(StaffMember, row) for row in rows]
 
 
 def find_staff(
@@ -133,7 +134,7 @@ def find_staff(
     assert (staff_id is None) != (username is None), "either the id or the username"
     where = staff.c.id == staff_id if username is None else staff.c.username == normalize_username(username)
     row = connection.execute(_members().where(where)).first()
-    return None if row is None else _member(row)
+    return None if row is None else as_fact(StaffMember, row)
 
 
 def password_hash_of(connection: Connection, staff_id: int) -> str | None:
@@ -146,26 +147,27 @@ def set_password_hash(connection: Connection, *, staff_id: int, password_hash: s
     connection.execute(update(staff).where(staff.c.id == staff_id).values(password_hash=password_hash))
 
 
-def set_active(connection: Connection, username: str, active: bool, now: datetime | None = None) -> bool:  # noqa: FBT001
-    """Switch a person on or off; off ends every login at once. Return whether there is such a person."""
+def set_active(connection: Connection, username: str, active: bool) -> bool:  # noqa: FBT001 - the one thing it sets
+    """Switch a person on or off; off takes every login and link away at once. Return whether there is such a person."""
     changed = connection.execute(
         update(staff).where(staff.c.username == normalize_username(username)).values(active=active).returning(staff.c.id),
     ).scalar()
     if changed is None:
         return False
-    if not active and now is not None:
-        end_logins(connection, staff_id=changed, now=now)
+    if not active:
+        connection.execute(delete(login).where(login.c.staff_id == changed))
+        connection.execute(delete(login_link).where(login_link.c.staff_id == changed, login_link.c.used_at.is_(None)))
     return True
 
 
 def end_logins(connection: Connection, *, staff_id: int, now: datetime) -> None:
-    """End every login of a person."""
+    """End every login of a person, for a changed password."""
     connection.execute(
         update(login).where(login.c.staff_id == staff_id, login.c.ended_at.is_(None)).values(ended_at=now),
     )
 
 
-def _members() -> Select[tuple[object, ...]]:
+def _members() -> Select[Any]:
     return select(
         staff.c.id,
         staff.c.username,
@@ -178,7 +180,3 @@ def _members() -> Select[tuple[object, ...]]:
         desk.c.cash_account_id,
         staff.c.created_at,
     ).select_from(staff.outerjoin(desk, staff.c.desk_id == desk.c.id))
-
-
-def _member(row: Row[tuple[object, ...]]) -> StaffMember:
-    return StaffMember(*row)  # type: ignore[arg-type]

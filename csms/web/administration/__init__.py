@@ -1,0 +1,1 @@
+"""The administrator's pages: stations to adopt and their keys, tariffs, staff, sites and desks."""

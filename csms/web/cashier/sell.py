@@ -1,0 +1,102 @@
+"""Selling a card: its id tag from the reader, the number printed on it, and a first credit.
+
+A staff member without a desk can hand out cards, but takes no money. Booked once per form, as a top-up is.
+"""
+
+import re
+
+from sqlalchemy import Connection, select
+from starlette.responses import Response
+
+from csms.billing import prepaid
+from csms.billing.books import normalize_id_tag
+from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
+from csms.billing.models import card as card_table
+from csms.errors import StorageUnavailable
+from csms.web.cashier.desk import LONGEST_ID_TAG, quick_amounts
+from csms.web.cashier.top_up import read_key
+from csms.web.forms import Form
+from csms.web.visit import Visit
+
+_ID_TAG = re.compile(r"[A-Z0-9.*|=@+_]{1,20}")
+_PRINTED_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./-]{0,29}")
+_LABEL = 100
+_FIELD_BY_REASON: dict[str, str] = {
+    "card exists": "tag",
+    "printed number exists": "number",
+    "amount above the limit": "amount",
+    "balance above the limit": "amount",
+    "amount not positive": "amount",
+}
+
+
+async def show(visit: Visit) -> Response:
+    """Show the form for a card that is not known yet, with a number suggested."""
+    tag = visit.query("tag")
+    number = await visit.read(lambda connection: suggest_number(connection, visit.now.year))
+    form = Form({"tag": normalize_id_tag(tag), "number": number, "key": visit.portal.new_token()})
+    return _page(visit, form)
+
+
+async def sell(visit: Visit) -> Response:
+    """Issue the card, active at once, and go to its page."""
+    form = Form(visit.fields)
+    key = read_key(form)
+    asked = _read(visit, form, key)
+    if asked is None:
+        return _page(visit, form, status=422)
+    try:
+        outcome = await visit.portal.engine.submit(asked)
+    except StorageUnavailable:
+        return _page(visit, form, status=503, unavailable=True)
+    if isinstance(outcome, prepaid.Refused):
+        form.refuse(_FIELD_BY_REASON.get(outcome.reason, "tag"), outcome.reason)
+        return _page(visit, form, status=422)
+    again = "yes" if outcome.repeated else ""
+    return visit.go("/card", tag=asked.id_tag, booked=key, done="sold", again=again)
+
+
+def _read(visit: Visit, form: Form, key: str) -> prepaid.IssueCard | None:
+    id_tag = normalize_id_tag(form.text("tag", longest=2 * LONGEST_ID_TAG))
+    if form.valid and not _ID_TAG.fullmatch(id_tag):
+        form.refuse("tag", f"At most {LONGEST_ID_TAG} letters and digits, as the card reader types them.")
+    number = " ".join(form.text("number", longest=30).split())
+    if number and not _PRINTED_NUMBER.fullmatch(number):
+        form.refuse("number", "Letters, digits and blanks, as printed on the card.")
+    label = form.text("label", longest=_LABEL, required=False)
+    credit_minor = 0
+    if visit.staff.cash_account_id is not None:
+        most_minor = visit.portal.limits.maximum_top_up_minor
+        credit_minor = form.amount_minor("amount", visit.portal.currency, most_minor=most_minor, least_minor=0)
+    if not form.valid:
+        return None
+    # Without credit no transfer is made, so it does not matter where money would come from.
+    source = visit.staff.cash_account_id or CLEARING_COMMAND_LINE
+    return prepaid.IssueCard(
+        id_tag, number, credit_minor, source, key, visit.staff.actor, visit.portal.limits, label=label
+    )
+
+
+def _page(visit: Visit, form: Form, *, status: int = 200, unavailable: bool = False) -> Response:
+    return visit.page(
+        "cashier/sell.html",
+        status=status,
+        form=form,
+        quick_minor=quick_amounts(visit),
+        unavailable=unavailable,
+    )
+
+
+def suggest_number(connection: Connection, year: int) -> str:
+    """Return the number after the highest one of this year's form "2026 0042"; only a suggestion."""
+    numbers = connection.execute(
+        select(card_table.c.printed_number)
+        .where(card_table.c.printed_number.like(f"{year} %"))
+        .order_by(card_table.c.printed_number.desc())
+        .limit(1),
+    ).scalars()
+    highest = 0
+    for number in numbers:
+        rest = number.removeprefix(f"{year} ")
+        highest = int(rest) if rest.isascii() and rest.isdigit() else 0
+    return f"{year} {highest + 1:05}"

@@ -1,0 +1,44 @@
+"""The menu: which pages stand in it, in which order, for whom. The first entry of a role is its first page after the login."""
+
+import msgspec
+
+from csms.web.permissions import Permission, Role, may
+
+
+class MenuEntry(msgspec.Struct, frozen=True):
+    """One line of the menu; `group` is the heading it stands under."""
+
+    path: str
+    text: str
+    permission: Permission
+    group: str
+
+
+MENU = (
+    MenuEntry("/dashboard", "Overview", "see stations", "Charging"),
+    MenuEntry("/desk", "Cash desk", "use the cash desk", "Cards"),
+    MenuEntry("/stations", "Stations", "see stations", "Charging"),
+    MenuEntry("/transactions", "Transactions", "see transactions", "Charging"),
+    MenuEntry("/review", "To review", "see review items", "Charging"),
+    MenuEntry("/cards", "All cards", "see cards", "Cards"),
+    MenuEntry("/journal", "Journal", "see the journal", "Money"),
+    MenuEntry("/accounts", "Accounts", "see the journal", "Money"),
+    MenuEntry("/tariffs", "Tariffs", "see tariffs", "Money"),
+    MenuEntry("/sites", "Sites and desks", "manage sites", "Administration"),
+    MenuEntry("/staff", "Staff", "manage staff", "Administration"),
+)
+_GROUPS = ("Cards", "Charging", "Money", "Administration")
+_CHARGING_FIRST = ("Charging", "Cards", "Money", "Administration")
+
+
+def entries_for(role: Role) -> tuple[MenuEntry, ...]:
+    """Return the entries that a role may open, in the order of the menu."""
+    return tuple(one for one in MENU if may(role, one.permission))
+
+
+def groups_for(role: Role) -> tuple[tuple[str, tuple[MenuEntry, ...]], ...]:
+    """Return the same under their headings; whoever may see stations finds charging first."""
+    order = _CHARGING_FIRST if may(role, "see stations") else _GROUPS
+    entries = entries_for(role)
+    groups = ((group, tuple(one for one in entries if one.group == group)) for group in order)
+    return tuple((group, found) for group, found in groups if found)

@@ -1,0 +1,73 @@
+"""Every address of the portal: method, path, page, and the permission it takes. The menu is made from the same permissions.
+
+`/healthz`, `/readyz` and `/static` stand in `app`: they are for machines and need no login.
+"""
+
+from starlette.responses import Response
+
+from csms.web import auth
+from csms.web.accounting import cards, journal
+from csms.web.administration import people, sites, tariffs
+from csms.web.administration import stations as station_administration
+from csms.web.cashier import desk, sell, top_up
+from csms.web.guard import Page
+from csms.web.menu import entries_for
+from csms.web.operations import dashboard, review, stations, transactions
+from csms.web.visit import Visit
+
+
+async def front(visit: Visit) -> Response:
+    """Send a person to the first page of their menu."""
+    return visit.go(entries_for(visit.staff.role)[0].path)
+
+
+PAGES: tuple[Page, ...] = (
+    Page("GET", "/", front, "any login"),
+    Page("GET", "/login", auth.show_login, "anyone"),
+    Page("POST", "/login", auth.log_in, "anyone"),
+    Page("GET", "/login/link/{token}", auth.show_link, "anyone"),
+    Page("POST", "/login/link/{token}", auth.use_link, "anyone"),
+    Page("GET", "/account", auth.show_account, "any login"),
+    Page("POST", "/account/password", auth.change_password, "any login"),
+    Page("POST", "/logout", auth.log_out, "any login"),
+    # cashier
+    Page("GET", "/desk", desk.show_desk, "use the cash desk"),
+    Page("GET", "/card", desk.show_card, "see a card"),
+    Page("GET", "/card/top-up", top_up.confirm, "use the cash desk"),
+    Page("POST", "/card/top-up", top_up.book, "use the cash desk"),
+    Page("GET", "/card/sell", sell.show, "sell cards"),
+    Page("POST", "/card/sell", sell.sell, "sell cards"),
+    Page("POST", "/card/state", desk.change_state, "block cards"),
+    # operations
+    Page("GET", "/dashboard", dashboard.show, "see stations"),
+    Page("GET", "/dashboard/live", dashboard.live, "see stations", live=True),
+    Page("GET", "/stations", stations.show_list, "see stations"),
+    Page("GET", "/stations/add", station_administration.show_add, "manage stations"),
+    Page("POST", "/stations/add", station_administration.add, "manage stations"),
+    Page("GET", "/stations/{charge_point_id:int}", stations.show_one, "see stations"),
+    Page("GET", "/stations/{charge_point_id:int}/live", stations.live, "see stations", live=True),
+    Page("POST", "/stations/{charge_point_id:int}/start", stations.start, "command stations"),
+    Page("POST", "/stations/{charge_point_id:int}/stop", stations.stop, "command stations"),
+    Page("POST", "/stations/{charge_point_id:int}/key", station_administration.new_key, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/settings", station_administration.change_settings, "manage stations"),
+    Page("GET", "/transactions", transactions.show_list, "see transactions"),
+    Page("GET", "/transactions/{transaction_id:int}", transactions.show_one, "see transactions"),
+    Page("GET", "/transactions/{transaction_id:int}/live", transactions.live, "see transactions", live=True),
+    Page("GET", "/review", review.show, "see review items"),
+    # accounting
+    Page("GET", "/cards", cards.show, "see cards"),
+    Page("GET", "/journal", journal.show_list, "see the journal"),
+    Page("GET", "/journal/{entry_id:int}", journal.show_entry, "see the journal"),
+    Page("GET", "/accounts", journal.show_accounts, "see the journal"),
+    # administration
+    Page("GET", "/tariffs", tariffs.show, "see tariffs"),
+    Page("POST", "/tariffs", tariffs.add, "manage tariffs"),
+    Page("POST", "/tariffs/{tariff_id:int}/default", tariffs.make_default, "manage tariffs"),
+    Page("GET", "/sites", sites.show, "manage sites"),
+    Page("POST", "/sites", sites.add_site, "manage sites"),
+    Page("POST", "/desks", sites.add_desk, "manage sites"),
+    Page("GET", "/staff", people.show, "manage staff"),
+    Page("POST", "/staff", people.add, "manage staff"),
+    Page("POST", "/staff/{staff_id:int}/link", people.new_link, "manage staff"),
+    Page("POST", "/staff/{staff_id:int}/active", people.switch, "manage staff"),
+)

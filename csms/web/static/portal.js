@@ -1,0 +1,55 @@
+// Small helpers; every page works without them, apart from the parts that update by themselves.
+"use strict";
+
+// The menu of small screens.
+const button = document.querySelector(".menu-button");
+const menu = document.getElementById("menu");
+if (button && menu) {
+  button.hidden = false;
+  document.body.classList.add("menu-folds");
+  button.addEventListener("click", () => {
+    const open = button.getAttribute("aria-expanded") !== "true";
+    button.setAttribute("aria-expanded", String(open));
+    menu.classList.toggle("open", open);
+  });
+}
+
+// A second click on a button that books or changes something does nothing. The server keeps to this by itself, too.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  const question = form.dataset.question;
+  if (question && !window.confirm(question)) {
+    event.preventDefault();
+    return;
+  }
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "yes";
+  form.classList.add("sending");
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    form.classList.remove("sending");
+  }
+});
+
+// A live part that cannot be fetched says so, instead of showing old figures as if they were new.
+const stale = (isStale) => document.body.classList.toggle("stale", isStale);
+document.addEventListener("htmx:sendError", () => stale(true));
+document.addEventListener("htmx:timeout", () => stale(true));
+document.addEventListener("htmx:responseError", () => stale(true));
+document.addEventListener("htmx:afterSwap", () => stale(false));
+
+// Copy buttons beside what is shown once.
+for (const copy of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  copy.hidden = false;
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent.trim());
+    copy.textContent = copy.dataset.done;
+  });
+}

@@ -1,0 +1,48 @@
+"""The sentences for what the rules call by a short name: refusals, states, events, flags.
+
+One place for words that several pages show; texts of a single page stand in its template. Knows nothing else.
+"""
+
+WORDS: dict[str, str] = {
+    # why a card was refused
+    "unknown card": "This card is not known",
+    "card not sold": "The card was never sold",
+    "card blocked": "The card is blocked",
+    "card lost": "The card was reported lost",
+    "card expired": "The card has expired",
+    "card retired": "The card was taken out of use",
+    "no credit": "Not enough credit",
+    "no tariff": "The station has no tariff",
+    # why money was not booked
+    "card not active": "This card is not active, so it cannot be topped up.",
+    "card exists": "This card is sold already.",
+    "printed number exists": "Another card has this printed number.",
+    "amount not positive": "The amount must be more than zero.",
+    "amount above the limit": "The amount is above what one top-up may be.",
+    "balance above the limit": "The balance would rise above what one card may hold.",
+    "key used before": "This form was used for another amount before. Please begin again.",
+    # journal events
+    "card issued": "Card sold",
+    "top up": "Top-up",
+    "settle": "Charging",
+    # states of transactions
+    "open": "Charging",
+    "orphaned": "No stop received",
+    "ended": "Ended",
+    # why nothing was charged
+    "no energy": "No energy was drawn",
+    "no account": "No card account",
+    "nothing to charge": "Nothing to charge",
+    "meter stop below meter start": "The meter stop is below the meter start",
+    # parts of a charge
+    "energy": "Energy",
+    "time": "Time",
+    "start": "Start fee",
+}
+
+
+def words(name: str | None) -> str:
+    """Return the sentence for a name; a name without one is shown with a capital letter."""
+    if not name:
+        return "–"
+    return WORDS.get(name, name[:1].upper() + name[1:])
