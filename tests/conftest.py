@@ -22,6 +22,18 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a long run explore more than the usual one."""
+    parser.addoption("--histories", type=int, default=15, help="random histories per database (default 15)")
+
+
+@pytest.fixture
+def histories(request: pytest.FixtureRequest) -> int:
+    """How many random histories to explore."""
+    number: int = request.config.getoption("--histories")
+    return number
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to be copied."""
@@ -55,6 +67,21 @@ def _administer(cluster: Cluster, statement: str) -> None:
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+@pytest.fixture
+def fresh_postgresql_url(postgresql_cluster: Cluster) -> Iterator[Callable[[], str]]:
+    """A maker of URLs of fresh, migrated PostgreSQL databases, for tests that need several."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"csms_{next(_numbers)}")
+        _administer(postgresql_cluster, f"CREATE DATABASE {made[-1]} TEMPLATE template_csms")
+        return postgresql_cluster.url(made[-1])
+
+    yield make
+    for name in made:
+        _administer(postgresql_cluster, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
