@@ -23,7 +23,7 @@ from csms.handlers import wire
 
 log = structlog.get_logger()
 
-_WAITING = select(models.command.c.charge_point_id.distinct()).where(models.command.c.state == "queued")
+_WAITING = select(models.command.c.charge_point_id).where(models.command.c.state == "queued").distinct()
 
 
 class Dispatcher:
