@@ -156,10 +156,8 @@ class CentralSystem:
         if self._failures.too_many(address, now_s) or self._failures.too_many(f"identity {identity}", now_s):
             self.counts["handshake too often"] += 1
             return _response(connection, HTTPStatus.TOO_MANY_REQUESTS, "Too many failed attempts; wait a minute.")
-        if not self._engine.available or len(self._connections) >= self._settings.max_connections:
-            return _response(
-                connection, HTTPStatus.SERVICE_UNAVAILABLE, "The central system is not available; try again."
-            )
+        if not self._engine.available:
+            return _unavailable(connection)
         password = _password(request.headers.get("Authorization"), identity)
         connection.asker = Asker(identity, password, address, subprotocol)
         return await self._judge(connection, connection.asker)
@@ -170,10 +168,12 @@ class CentralSystem:
         try:
             outcome = await self._engine.submit(asked)
         except (StorageUnavailable, DecisionFailed):
-            return _response(
-                connection, HTTPStatus.SERVICE_UNAVAILABLE, "The central system is not available; try again."
-            )
+            return _unavailable(connection)
         if isinstance(outcome, Admitted):
+            replaces = self._connections.get(outcome.charge_point_id) is not None
+            if len(self._connections) >= self._settings.max_connections and not replaces:
+                self.counts["handshake beyond max_connections"] += 1
+                return _unavailable(connection)
             connection.admitted = outcome
             return None
         now_s = monotonic_s()
@@ -365,6 +365,10 @@ def _password(header: str | None, identity: str) -> bytes | None:
         return None
     user, separator, password = decoded.partition(b":")
     return password if separator and user == identity.encode() else None
+
+
+def _unavailable(connection: ServerConnection) -> Response:
+    return _response(connection, HTTPStatus.SERVICE_UNAVAILABLE, "The central system is not available; try again.")
 
 
 def _response(connection: ServerConnection, status: HTTPStatus, text: str) -> Response:
