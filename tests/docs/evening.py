@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from csms.billing import desks, prepaid, price_lists, reports
-from csms.billing.chart_of_accounts import CLEARING_CARD_TERMINAL
+from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.money import Currency, format_amount
 from csms.billing.setup import set_up
 from csms.billing.verification import verify as verify_money
@@ -64,8 +64,9 @@ class Evening:
         return _booked(self.engine.execute(asked))
 
     def top_up(self, card: str, amount_minor: int, source: int, key: str) -> str:
-        """Top a card up."""
-        asked = prepaid.TopUp(card, amount_minor, source, key, "staff maria", _LIMITS)
+        """Top a card up, at the desk or by command."""
+        actor = "staff maria" if source == self.cash else "command line"
+        asked = prepaid.TopUp(card, amount_minor, source, key, actor, _LIMITS)
         return _booked(self.engine.execute(asked))
 
     def authorize(self, charge_point_id: int, card: str) -> str:
@@ -91,7 +92,7 @@ class Evening:
     def stop(self, transaction_id: int, meter_stop_wh: int, at: datetime) -> str:
         """End a transaction of CP-1, as happened `at`."""
         said = transactions.StopTransaction(
-            1, transaction_id, None, meter_stop_wh, at, at.isoformat(), "Remote" if transaction_id == 2 else "Local"
+            1, transaction_id, None, meter_stop_wh, at, at.isoformat(), "Remote" if transaction_id == 2 else None
         )  # fmt: skip
         stopped: transactions.Stopped = self.engine.execute(said)
         return "known, nothing changes" if stopped.repeated else "ended and charged"
@@ -118,24 +119,24 @@ class Evening:
         self.at("17:55", "Anna buys a card with 20.00, cash", lambda: self.sell(ANNA, "1000 0001", 2000, "f1"))
         self.at("18:00", "Boris buys a card with 5.00, cash", lambda: self.sell(BORIS, "1000 0002", 500, "f2"))
         self.at("18:04", "Anna's card at CP-1", lambda: self.authorize(1, ANNA))
-        self.at("18:05", "Anna's car starts, register 120000 Wh", lambda: self.start(1, ANNA, 120_000))
-        self.at("18:15", "Anna: register 121800 Wh", lambda: self.read(1, 1, 121_800))
-        self.at("18:25", "Anna: register 123600 Wh", lambda: self.read(1, 1, 123_600))
-        self.at("18:30", "Boris's car starts, register 48000 Wh", lambda: self.start(2, BORIS, 48_000))
-        terminal = CLEARING_CARD_TERMINAL
-        self.at("18:35", "Anna tops up 10.00, card terminal", lambda: self.top_up(ANNA, 1000, terminal, "f3"))
-        self.at("18:35", "the same form is sent again", lambda: self.top_up(ANNA, 1000, terminal, "f3"))
-        self.at("18:40", "Boris: register 51667 Wh", lambda: self.read(2, 2, 51_667))
-        self.at("18:50", "Boris: register 55333 Wh", lambda: self.read(2, 2, 55_333))
-        self.at("19:00", "Boris: register 59000 Wh", lambda: self.read(2, 2, 59_000))
-        self.at("19:01", "Boris: register 59367 Wh", lambda: self.read(2, 2, 59_367))
-        self.at("19:02", "Boris's car stops, register 59600 Wh", lambda: self.stop(2, 59_600, self.now))
+        self.at("18:05", "Anna's car starts, 120000 Wh", lambda: self.start(1, ANNA, 120_000))
+        self.at("18:15", "Anna: 121800 Wh", lambda: self.read(1, 1, 121_800))
+        self.at("18:25", "Anna: 123600 Wh", lambda: self.read(1, 1, 123_600))
+        self.at("18:30", "Boris's car starts, 48000 Wh", lambda: self.start(2, BORIS, 48_000))
+        script = CLEARING_COMMAND_LINE
+        self.at("18:35", "a script tops Anna's card up, 10.00", lambda: self.top_up(ANNA, 1000, script, "s1"))
+        self.at("18:35", "the script repeats itself", lambda: self.top_up(ANNA, 1000, script, "s1"))
+        self.at("18:40", "Boris: 51667 Wh", lambda: self.read(2, 2, 51_667))
+        self.at("18:50", "Boris: 55333 Wh", lambda: self.read(2, 2, 55_333))
+        self.at("19:00", "Boris: 59000 Wh", lambda: self.read(2, 2, 59_000))
+        self.at("19:01", "Boris: 59367 Wh", lambda: self.read(2, 2, 59_367))
+        self.at("19:02", "Boris's car stops, 59600 Wh", lambda: self.stop(2, 59_600, self.now))
         first_told = self.now
         self.at("19:04", "the same stop is sent again", lambda: self.stop(2, 59_600, first_told))
         self.at("19:05", "Boris's card at CP-2", lambda: self.authorize(2, BORIS))
-        self.at("19:10", "Anna: register 131700 Wh", lambda: self.read(1, 1, 131_700))
-        self.at("19:20", "Anna's car stops, register 133500 Wh", lambda: self.stop(1, 133_500, self.now))
-        self.at("19:25", "Boris tops up 10.00, cash", lambda: self.top_up(BORIS, 1000, self.cash, "f4"))
+        self.at("19:10", "Anna: 131700 Wh", lambda: self.read(1, 1, 131_700))
+        self.at("19:20", "Anna's car stops, 133500 Wh", lambda: self.stop(1, 133_500, self.now))
+        self.at("19:25", "Boris tops up 10.00, cash", lambda: self.top_up(BORIS, 1000, self.cash, "f3"))
         self.at("19:26", "Boris's card at CP-2", lambda: self.authorize(2, BORIS))
         return self
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from csms.charging import overview
 from csms.db import Database
 from tests.docs.evening import Evening, Row
 
@@ -46,3 +47,12 @@ def test_the_documented_trial_balance_is_the_ledgers_and_sums_to_nothing(evening
     told = _table_under("The trial balance")
     assert _written(told) == _written(evening.trial_balance())
     assert told[-1][-1] == "0.00"
+
+
+def test_a_stop_without_id_tag_and_reason_is_paid_by_the_starter_and_local(evening: Evening) -> None:
+    with evening.database.reading() as connection:
+        annas, boriss = (overview.find_transaction(connection, number) for number in (1, 2))
+    assert annas is not None
+    assert boriss is not None
+    assert (annas.stop_id_tag, annas.stop_reason, annas.cost_minor) == (None, "Local", 673)
+    assert (boriss.stop_id_tag, boriss.stop_reason) == (None, "Remote")
