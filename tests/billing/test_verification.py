@@ -1,0 +1,266 @@
+"""`csms ledger verify`: a sound ledger verifies, and whatever is broken in one is named with its rows."""
+# ruff: noqa: S608 - here a database is corrupted on purpose
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Connection, text
+
+from csms import clock
+from csms.billing import prepaid
+from csms.billing import verification as of_money
+from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
+from csms.billing.models import journal_entry
+from csms.billing.money import Currency
+from csms.billing.price_lists import NewTariff, add_tariff
+from csms.billing.verification import Violation
+from csms.charging import stations, transactions
+from csms.charging import verification as of_energy
+from csms.config import Settings
+from csms.db import Database
+from csms.installation import Installation, open_installation
+
+EUR = Currency("EUR", 2)
+TABLES = ("ledger_account", "journal_entry", "transfer", "hold", "charge_line", "charging_transaction")
+SETTLED = "SELECT min(reference) FROM hold WHERE state = 'settled'"
+SETTLE_ENTRY = "SELECT min(id) FROM journal_entry WHERE event = 'settle'"
+TOP_UP = "SELECT min(id) FROM journal_entry WHERE event = 'top up'"
+
+
+@pytest.fixture
+def history(settings: Settings) -> Iterator[Installation]:
+    """An installation in which two cars were charged, one charges, one got nothing and one had an unknown card."""
+    installation = open_installation(settings)
+    engine = installation.engine
+    with installation.database.unit_of_work() as connection:
+        add_tariff(connection, NewTariff("Standard", Decimal("0.35"), Decimal("0.02"), 50, Decimal(20)), clock.now())
+    engine.execute(stations.AddChargePoint("CP1", 0, None, None))
+    for number, id_tag in enumerate(("CARD1", "CARD2")):
+        engine.execute(
+            prepaid.IssueCard(id_tag, str(number), 2000, CLEARING_COMMAND_LINE, id_tag, "test", installation.limits)
+        )
+    engine.execute(prepaid.TopUp("CARD1", 500, CLEARING_COMMAND_LINE, "k", "test", installation.limits))
+    _charge(installation, "CARD1", 1, 10_000)
+    _charge(installation, "CARD2", 2, 5_000)
+    _charge(installation, "CARD1", 3, 0)
+    _charge(installation, "NOBODY", 4, 7_000)
+    _charge(installation, "CARD1", 5, None)
+    yield installation
+    installation.database.close()
+
+
+def _charge(installation: Installation, id_tag: str, connector_id: int, energy_wh: int | None) -> None:
+    at = clock.now() - timedelta(hours=1)
+    started = installation.engine.execute(
+        transactions.StartTransaction(1, connector_id, id_tag, 100, at, at.isoformat())
+    )
+    if energy_wh is None:
+        return
+    end = at + timedelta(minutes=30)
+    installation.engine.execute(
+        transactions.StopTransaction(1, started.transaction_id, id_tag, 100 + energy_wh, end, end.isoformat(), None)
+    )
+
+
+def _violations(database: Database) -> list[Violation]:
+    with database.reading() as connection:
+        return [*of_money.verify(connection, EUR), *of_energy.verify(connection)]
+
+
+def _unprotect(database: Database, connection: Connection) -> None:
+    """Take away what the database itself would refuse: triggers and constraints."""
+    for table in TABLES:
+        if database.is_sqlite:
+            connection.execute(text(f"CREATE TABLE loose AS SELECT * FROM {table}"))
+            connection.execute(text(f"DROP TABLE {table}"))
+            connection.execute(text(f"ALTER TABLE loose RENAME TO {table}"))
+            continue
+        connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
+        named = text("SELECT conname FROM pg_constraint WHERE conrelid = CAST(:name AS regclass)")
+        for name in connection.execute(named, {"name": table}).scalars().all():
+            connection.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name} CASCADE"))
+
+
+def _corrupt(database: Database, *statements: str) -> None:
+    if database.is_sqlite:
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            connection.exec_driver_sql("BEGIN")
+            _unprotect(database, connection)
+            for statement in statements:
+                connection.execute(text(statement))
+            connection.commit()
+        return
+    with database.unit_of_work() as connection:
+        _unprotect(database, connection)
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def _copy_of_entry(where: str, **changes: str) -> str:
+    columns = [column.name for column in journal_entry.columns]
+    values = ", ".join(changes.get(column, column) for column in columns)
+    return f"INSERT INTO journal_entry ({', '.join(columns)}) SELECT {values} FROM journal_entry WHERE {where}"
+
+
+CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "a transfer has a positive amount": (
+        (f"UPDATE transfer SET amount_minor = -500 WHERE entry_id = ({TOP_UP})",),
+        "amount minor -500",
+    ),
+    "a transfer is between two accounts": (
+        (f"UPDATE transfer SET credit_account_id = debit_account_id WHERE entry_id = ({TOP_UP})",),
+        "credit account 1",
+    ),
+    "a transfer is between accounts of the installation's currency": (
+        ("UPDATE ledger_account SET currency = 'USD' WHERE id = 1",),
+        "debit account 1",
+    ),
+    "a transfer belongs to a journal entry": (
+        ("INSERT INTO transfer VALUES (9999, 0, 1, 2, 7)",),
+        "entry 9999",
+    ),
+    "a journal entry moves money": ((f"DELETE FROM transfer WHERE entry_id = ({TOP_UP})",), "event top up"),
+    "the trial balance is zero": (
+        ("UPDATE ledger_account SET debits_minor = debits_minor + 1 WHERE id = 1",),
+        "debits minor",
+    ),
+    "an account's stored debits is the sum of its rows": (
+        ("UPDATE ledger_account SET debits_minor = debits_minor + 1 WHERE id = 1",),
+        "account 1, code 1200",
+    ),
+    "an account's stored credits is the sum of its rows": (
+        ("UPDATE ledger_account SET credits_minor = credits_minor + 1 WHERE code = '4000'",),
+        "code 4000",
+    ),
+    "an account's stored held is the sum of its rows": (
+        ("UPDATE hold SET amount_minor = amount_minor + 1 WHERE state = 'open'",),
+        "held minor 100, sum of rows 101",
+    ),
+    "a hold that is not open says when it was resolved, and an open one does not": (
+        (f"UPDATE hold SET resolved_at = NULL WHERE reference = ({SETTLED})",),
+        "state settled",
+    ),
+    "an idempotency key is used once": ((_copy_of_entry(f"id = ({TOP_UP})", id="900"),), "top-up:k, entries 2"),
+    "a transaction is settled once": (
+        (_copy_of_entry(f"id = ({SETTLE_ENTRY})", id="901", idempotency_key="'settle:again'"),),
+        "entries 2",
+    ),
+    "the key of a settle entry comes from its transaction": (
+        (f"UPDATE journal_entry SET idempotency_key = 'settle:0' WHERE id = ({SETTLE_ENTRY})",),
+        "settle:0",
+    ),
+    "an entry is reversed once": (
+        ("UPDATE journal_entry SET reverses = 1 WHERE id IN (2, 3)",),
+        "entry 1, reversals 2",
+    ),
+    "a hold is settled exactly where there is a settle entry": (
+        (f"UPDATE hold SET state = 'voided' WHERE reference = ({SETTLED})",),
+        "hold voided, entries 1",
+    ),
+    "a settle entry resolves a hold": ((f"DELETE FROM hold WHERE reference = ({SETTLED})",), "total minor 460"),
+    "a charge is paid by the account of its hold": (
+        (f"UPDATE transfer SET debit_account_id = 2 WHERE entry_id = ({SETTLE_ENTRY})",),
+        "debit account id 2",
+    ),
+    "the lines of a charge sum to its settle entry": (
+        (f"UPDATE charge_line SET amount_minor = amount_minor + 1 WHERE reference = ({SETTLED}) AND position = 0",),
+        "total minor 460, lines minor 461",
+    ),
+    "charge lines belong to a settle entry": (
+        (f"DELETE FROM journal_entry WHERE id = ({SETTLE_ENTRY})",),
+        "lines minor 460",
+    ),
+    "an unfinished transaction has an open hold on its account": (
+        ("DELETE FROM hold WHERE state = 'open'",),
+        "state open",
+    ),
+    "an open hold belongs to an unfinished transaction of its account": (
+        ("UPDATE charging_transaction SET state = 'ended' WHERE state = 'open'",),
+        "amount minor 100",
+    ),
+    "an ended transaction is charged or says why not": (
+        (f"DELETE FROM journal_entry WHERE id = ({SETTLE_ENTRY})",),
+        "cost minor 460",
+    ),
+    "a transaction that says why it is not charged has no settle entry and no cost": (
+        (f"UPDATE charging_transaction SET uncharged_reason = 'goodwill' WHERE id = ({SETTLED})",),
+        "uncharged reason goodwill, settled minor 460",
+    ),
+    "the settle entry of a transaction sums to its cost": (
+        (f"UPDATE charging_transaction SET cost_minor = 461 WHERE id = ({SETTLED})",),
+        "cost minor 461, settled minor 460",
+    ),
+    "only an ended transaction is settled": (
+        (f"UPDATE charging_transaction SET state = 'open' WHERE id = ({SETTLED})",),
+        "settled minor 460",
+    ),
+    "a charge is paid by the account of its transaction": (
+        (f"UPDATE charging_transaction SET account_id = NULL WHERE id = ({SETTLED})",),
+        "transaction 1",
+    ),
+    "one StartTransaction begins one transaction": (
+        ("UPDATE charging_transaction SET natural_key = 'same' WHERE id IN (1, 2)",),
+        "natural key same, transactions 2, first 1",
+    ),
+    "one StopTransaction ends one transaction": (
+        ("UPDATE charging_transaction SET stop_key = 'same' WHERE id IN (1, 2)",),
+        "stop key same, transactions 2, first 1",
+    ),
+}
+
+
+def test_a_sound_history_verifies(history: Installation) -> None:
+    assert _violations(history.database) == []
+
+
+def test_an_empty_installation_verifies(settings: Settings) -> None:
+    installation = open_installation(settings)
+    assert _violations(installation.database) == []
+    installation.database.close()
+
+
+def test_an_orphaned_transaction_keeps_its_hold_and_verifies(history: Installation) -> None:
+    _charge(history, "CARD2", 5, None)  # on the connector where one is open
+    with history.database.reading() as connection:
+        states = connection.execute(text("SELECT state FROM charging_transaction ORDER BY id")).scalars().all()
+    assert states[-2:] == ["orphaned", "open"]
+    assert _violations(history.database) == []
+
+
+@pytest.mark.parametrize("rule", CORRUPTIONS)
+def test_what_is_broken_is_named_with_its_rows(history: Installation, rule: str) -> None:
+    statements, row = CORRUPTIONS[rule]
+    _corrupt(history.database, *statements)
+    found = [one for one in _violations(history.database) if one.rule == rule]
+    assert found, f"nothing was found of: {rule}"
+    assert any(row in one.found for one in found), found
+
+
+def test_every_rule_is_seen_to_be_broken_by_a_test() -> None:
+    checks = (
+        *of_money._transfer_checks(EUR),
+        *of_money._entry_checks(),
+        *of_money._total_checks(),
+        *of_money._repetition_checks(),
+        *of_money._hold_checks(),
+        *of_money._charge_checks(),
+        *of_energy._hold_checks(),
+        *of_energy._charge_checks(),
+        *of_energy._settlement_checks(),
+        *of_energy._repetition_checks(),
+    )
+    assert {check.rule for check in checks} == set(CORRUPTIONS)
+
+
+def test_the_database_itself_refuses_to_change_an_entry(history: Installation) -> None:
+    for statement in ("UPDATE transfer SET amount_minor = 1", "DELETE FROM journal_entry"):
+        with (
+            pytest.raises(Exception, match="only grows"),
+            history.database.unit_of_work() as connection,
+        ):
+            connection.execute(text(statement))
+    assert _violations(history.database) == []
