@@ -18,7 +18,8 @@ from csms.charging.working_set import Names, Reading, Transaction, WorkingSet
 _ENERGY = "Energy.Active.Import.Register"
 _POWER = "Power.Active.Import"
 _FACTOR = {"Wh": 1, "kWh": 1000, "W": 1, "kW": 1000}
-_LARGEST = 10**15  # a register beyond 1 TWh is not a register
+_LARGEST = 10**15  # a register beyond 1 PWh is not a register
+_LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -121,7 +122,8 @@ def register_wh(samples: tuple[Sample, ...]) -> int | None:
 
 def power_w(samples: tuple[Sample, ...]) -> int | None:
     """Return the imported active power in W, or None where the station does not say."""
-    return _read(samples, _POWER, ("W", "kW"))
+    power = _read(samples, _POWER, ("W", "kW"))
+    return power if power is None or power <= _LARGEST_POWER_W else None
 
 
 def _read(samples: tuple[Sample, ...], measurand: str, units: tuple[str, str]) -> int | None:
@@ -148,7 +150,9 @@ def _number(text: str) -> Decimal | None:
 def _average_power_w(one: Transaction, reading: Reading) -> int | None:
     seconds = int((reading.happened_at - one.register_at).total_seconds())
     assert reading.register_wh is not None, "the caller checked it"
-    return (reading.register_wh - one.register_wh) * 3600 // seconds if seconds > 0 else one.power_w
+    if seconds <= 0:
+        return one.power_w
+    return min((reading.register_wh - one.register_wh) * 3600 // seconds, _LARGEST_POWER_W)
 
 
 def _transaction_of(said: MeterValues, working_set: WorkingSet) -> Transaction | None:
