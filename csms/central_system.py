@@ -315,7 +315,11 @@ class CentralSystem:
         exchange = Exchange(link.charge_point_id, link.heard_at, flags, call.payload, self._engine.submit)
         try:
             result = await handler(message, exchange)
-        except DecisionFailed:
+        except StorageUnavailable:
+            raise
+        except Exception as error:  # a defect costs its own call, not the connection
+            if not isinstance(error, DecisionFailed):  # that one is in the log already
+                log.exception("handler failed", action=call.action)
             return self._reject(call, "InternalError", "the central system met a defect with this call")
         if isinstance(result, BootNotificationResult):
             link.accepted = result.status == "Accepted"
