@@ -47,6 +47,7 @@ class Report(msgspec.Struct, frozen=True):
     command: str
     machine: Machine
     figures: list[Figure]
+    load_after: float = 0.0  # as `machine.load_before`
 
     def missed(self) -> list[Figure]:
         """Return the figures that do not keep their budget."""
@@ -103,5 +104,6 @@ def _machine_lines(report: Report) -> list[str]:
     return [
         f"{it.cores} cores ({it.processor}), {it.memory_gib} GiB, kernel {it.kernel}, databases on {it.file_system}",
         f"{it.python}, SQLite {it.sqlite}, {libraries}",
-        f"median of {runs} runs; load average before the first: {it.load_before}; command: {report.command}",
+        f"median of {runs} runs; load average before {it.load_before}, after {report.load_after}",
+        f"command: {report.command}",
     ]
