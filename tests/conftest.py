@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from csms.config import Settings
 from csms.db import Database
 from csms.migration import migrate
-from tests.support.postgresql import Cluster
+from tests.support.postgresql import Cluster, new_folder
 from tests.support.world import World, open_world
 
 _numbers = count(1)
@@ -49,9 +49,9 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def postgresql_cluster() -> Iterator[Cluster]:
     """A cluster of this worker, with a migrated database to be copied."""
-    cluster = Cluster(tmp_path_factory.mktemp("postgresql"))
+    cluster = Cluster(new_folder())
     try:
         _administer(cluster, "CREATE DATABASE template_csms")
         database = Database(cluster.url("template_csms"))

@@ -137,7 +137,7 @@ def _post(connection: Connection, books: Books, now: datetime) -> None:
     lines = [(entry.reference, n, one) for entry in books.new_entries for n, one in enumerate(entry.charge_lines)]
     _each(connection, insert(models.charge_line), lines, lambda item: {
         "reference": item[0], "position": item[1], "component": item[2].component, "quantity": item[2].quantity,
-        "unit": item[2].unit, "rate": item[2].rate, "amount_minor": item[2].amount_minor,
+        "unit": item[2].unit, "rate": item[2].rate, "amount_minor": item[2].amount_minor, "band": item[2].band,
     })  # fmt: skip
 
 

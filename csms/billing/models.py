@@ -114,6 +114,7 @@ charge_line = Table(
     Column("unit", String(10), nullable=False),
     Column("rate", Exact, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
+    Column("band", String(60), nullable=False, server_default=""),
 )
 
 tariff = Table(

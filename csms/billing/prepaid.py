@@ -153,14 +153,8 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
         if before.input_hash != content:
             return Decision(Refused("key used before"))
         return Decision(_booked(asked.id_tag, books, repeated=True))
-    if not is_id_tag(asked.id_tag) or asked.id_tag != normalize_id_tag(asked.id_tag):
-        return Decision(Refused("id tag not valid"))
     existing = books.cards.get(asked.id_tag)
-    if existing is not None and existing.state != "in stock":
-        return Decision(Refused("card exists"))
-    if existing is None and asked.printed_number in books.printed_numbers:
-        return Decision(Refused("printed number exists"))
-    if asked.credit_minor and (refused := _refuse_amount(asked.credit_minor, 0, asked.limits)):
+    if refused := _refuse_sale(asked, existing, books):
         return Decision(refused)
     number = asked.printed_number if existing is None else existing.printed_number
     account_id = books.free_account_ids[0]
@@ -235,6 +229,16 @@ def void_hold(hold: Hold, now: datetime) -> Hold:
 def limits_of(maximum_top_up: Decimal, maximum_balance: Decimal, scale: int) -> Limits:
     """Build limits from settings in currency units."""
     return Limits(int(maximum_top_up * scale), int(maximum_balance * scale))
+
+
+def _refuse_sale(asked: IssueCard, existing: Card | None, books: Books) -> Refused | None:
+    if not is_id_tag(asked.id_tag) or asked.id_tag != normalize_id_tag(asked.id_tag):
+        return Refused("id tag not valid")
+    if existing is not None and existing.state != "in stock":
+        return Refused("card exists")
+    if existing is None and asked.printed_number in books.printed_numbers:
+        return Refused("printed number exists")
+    return _refuse_amount(asked.credit_minor, 0, asked.limits) if asked.credit_minor else None
 
 
 def _refuse_amount(amount_minor: int, balance_minor: int, limits: Limits) -> Refused | None:

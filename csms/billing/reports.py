@@ -85,6 +85,7 @@ class ChargeLineView(msgspec.Struct, frozen=True):
     unit: str
     rate: Decimal
     amount_minor: int
+    band: str
 
 
 class AccountTotal(msgspec.Struct, frozen=True):
@@ -261,7 +262,7 @@ def _transfers(connection: Connection, entry_ids: list[int]) -> dict[int, list[T
 def charge_lines(connection: Connection, reference: int) -> list[ChargeLineView]:
     """Return the lines of a transaction's charge, in their order."""
     line = models.charge_line.c
-    statement = select(line.component, line.quantity, line.unit, line.rate, line.amount_minor)
+    statement = select(line.component, line.quantity, line.unit, line.rate, line.amount_minor, line.band)
     rows = connection.execute(statement.where(line.reference == reference).order_by(line.position))
     return [as_fact(ChargeLineView, row) for row in rows]
 

@@ -4,22 +4,34 @@ Pure arithmetic on `Decimal` rates; knows no account, no database and no clock. 
 minor unit, once; the total is the sum of its lines; prices include tax, which is computed on the total.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from csms.billing.money import Currency, round_half_up, tax_included
+from csms.billing.bands import Band, Span, divide
+from csms.billing.bands import problems as band_problems
+from csms.billing.money import Currency, tax_included
 
-Component = Literal["energy", "time", "start"]
+Component = Literal["energy", "time", "idle", "start", "free energy", "minimum", "maximum"]
 
 _WH_PER_KWH = 1000
 _S_PER_MINUTE = 60
+_HUNDRED = 100
+_MICRO = 10**6  # rates have up to six decimals
+_SHOWN = 10**4
 
 
 class Tariff(msgspec.Struct, frozen=True):
-    """A price list, tax included. Rates are in currency units with up to six decimals; the start fee in minor units."""
+    """A price list, tax included. Rates are in currency units with up to six decimals; fees and limits in minor units.
+
+    The rates apply outside of the bands. Where `rate_per_idle_minute` is set, idle time costs that, after a grace that
+    costs nothing, instead of the rate per minute. `free_wh` of each transaction, its first, are free.
+    """
 
     tariff_id: int
     name: str
@@ -27,23 +39,37 @@ class Tariff(msgspec.Struct, frozen=True):
     rate_per_minute: Decimal
     start_fee_minor: int
     tax_percent: Decimal
+    time_zone: str = "UTC"
+    bands: tuple[Band, ...] = ()
+    rate_per_idle_minute: Decimal = Decimal(0)
+    idle_grace_s: int = 0
+    free_wh: int = 0
+    minimum_minor: int = 0
+    maximum_minor: int | None = None
+
+    @property
+    def needs_spans(self) -> bool:
+        """Whether the price depends on when the energy was drawn, and not only on how much."""
+        return bool(self.bands or self.rate_per_idle_minute)
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a transaction used so far."""
+    """What a transaction used so far; `spans` says when, in order and without gaps, for a tariff that needs it."""
 
     energy_wh: int
     duration_s: int
+    spans: tuple[Span, ...] = ()
 
 
 class ChargeLine(msgspec.Struct, frozen=True):
-    """One line of a charge: quantity x rate, rounded once."""
+    """One line of a charge: quantity x rate, rounded once. Only a cut to the maximum is negative."""
 
     component: Component
     quantity: Decimal
     unit: str
     rate: Decimal
     amount_minor: int
+    band: str = ""
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -54,6 +80,17 @@ class Charge(msgspec.Struct, frozen=True):
     tax_minor: int
 
 
+class _Bucket:
+    """Exact energy and time of one band."""
+
+    __slots__ = ("band", "energy_wh", "seconds")
+
+    def __init__(self, band: Band | None) -> None:
+        self.band = band
+        self.energy_wh = Fraction(0)
+        self.seconds = Fraction(0)
+
+
 def price(tariff: Tariff, usage: Usage, currency: Currency) -> Charge:
     """Price `usage` (Wh and seconds, neither negative). Without any energy nothing is charged, not even the start fee:
     a car that got nothing owes nothing.
@@ -62,23 +99,100 @@ def price(tariff: Tariff, usage: Usage, currency: Currency) -> Charge:
     assert usage.duration_s >= 0, "negative duration is settled before it is priced"
     if not usage.energy_wh:
         return Charge(lines=(), total_minor=0, tax_minor=0)
-    lines = []
-    if tariff.rate_per_kwh:
-        lines.append(_line("energy", Decimal(usage.energy_wh) / _WH_PER_KWH, "kWh", tariff.rate_per_kwh, currency))
-    if tariff.rate_per_minute and usage.duration_s:
-        # Rounding the quantity for display must not be a second rounding of the amount: the amount is from seconds.
-        amount = round_half_up(Decimal(usage.duration_s) * tariff.rate_per_minute * currency.scale / _S_PER_MINUTE)
-        minutes = round(Decimal(usage.duration_s) / _S_PER_MINUTE, 4)
-        lines.append(ChargeLine("time", minutes, "min", tariff.rate_per_minute, amount))
+    if tariff.needs_spans:
+        lines = list(_lines_by_band(tariff, usage, currency))
+    else:
+        energy_wh = max(0, usage.energy_wh - tariff.free_wh)
+        lines = list(_lines(tariff, None, energy_wh, usage.duration_s, currency))
     if tariff.start_fee_minor:
         fee = Decimal(tariff.start_fee_minor) / currency.scale
         lines.append(ChargeLine("start", Decimal(1), "", fee, tariff.start_fee_minor))
+    if tariff.free_wh:
+        free = Decimal(min(tariff.free_wh, usage.energy_wh)) / _WH_PER_KWH
+        lines.append(ChargeLine("free energy", free, "kWh", Decimal(0), 0))
+    lines.extend(_limit(tariff, sum(line.amount_minor for line in lines), currency))
     total = sum(line.amount_minor for line in lines)
     return Charge(tuple(lines), total, tax_included(total, tariff.tax_percent))
 
 
-def _line(component: Component, quantity: Decimal, unit: str, rate: Decimal, currency: Currency) -> ChargeLine:
-    return ChargeLine(component, quantity, unit, rate, round_half_up(quantity * rate * currency.scale))
+def _limit(tariff: Tariff, sum_minor: int, currency: Currency) -> Iterator[ChargeLine]:
+    if sum_minor < tariff.minimum_minor:
+        difference = tariff.minimum_minor - sum_minor
+        yield ChargeLine("minimum", Decimal(1), "", Decimal(difference) / currency.scale, difference)
+    if tariff.maximum_minor is not None and sum_minor > tariff.maximum_minor:
+        difference = tariff.maximum_minor - sum_minor
+        yield ChargeLine("maximum", Decimal(1), "", Decimal(difference) / currency.scale, difference)
+
+
+def _lines(
+    tariff: Tariff, band: Band | None, energy_wh: Fraction | int, seconds: Fraction | int, currency: Currency
+) -> Iterator[ChargeLine]:
+    """Yield the lines of energy and time at the rates of a band."""
+    rates = tariff if band is None else band
+    name = "" if band is None else band.name
+    if rates.rate_per_kwh and energy_wh:
+        yield _line("energy", energy_wh, _WH_PER_KWH, "kWh", rates.rate_per_kwh, currency, name)
+    if rates.rate_per_minute and seconds:
+        yield _line("time", seconds, _S_PER_MINUTE, "min", rates.rate_per_minute, currency, name)
+
+
+def _line(
+    component: Component,
+    used: Fraction | int,
+    per_unit: int,
+    unit: str,
+    rate: Decimal,
+    currency: Currency,
+    band: str,
+) -> ChargeLine:
+    """Price `used` (of which `per_unit` make a unit) and round the exact amount once, half up, in whole numbers.
+
+    The quantity is rounded to four decimals for people to read; the amount does not depend on that.
+    """
+    divisor = used.denominator * per_unit
+    exact = used.numerator * int(rate * _MICRO) * currency.scale
+    amount_minor = (2 * exact + divisor * _MICRO) // (2 * divisor * _MICRO)
+    shown = (2 * used.numerator * _SHOWN + divisor) // (2 * divisor)
+    return ChargeLine(component, Decimal(shown) / _SHOWN, unit, rate, amount_minor, band)
+
+
+def _lines_by_band(tariff: Tariff, usage: Usage, currency: Currency) -> Iterator[ChargeLine]:
+    """Divide the spans at the borders of the bands, add up per band, and yield a line for each."""
+    zone = ZoneInfo(tariff.time_zone)
+    buckets: dict[Band | None, _Bucket] = {}
+    free_wh = Fraction(tariff.free_wh)
+    idle_s = Fraction(0)
+    run_s = Fraction(0)  # how long the present idle time lasts already
+    for span in usage.spans:
+        for piece in divide(span, tariff.bands, zone):
+            bucket = buckets.setdefault(piece.band, _Bucket(piece.band))
+            given = min(free_wh, piece.energy_wh)
+            free_wh -= given
+            bucket.energy_wh += piece.energy_wh - given
+            if piece.idle and tariff.rate_per_idle_minute:
+                before = max(Fraction(0), run_s - tariff.idle_grace_s)
+                run_s += piece.seconds
+                idle_s += max(Fraction(0), run_s - tariff.idle_grace_s) - before
+            else:
+                bucket.seconds += piece.seconds
+                run_s = Fraction(0)
+    for bucket in buckets.values():
+        yield from _lines(tariff, bucket.band, bucket.energy_wh, bucket.seconds, currency)
+    if idle_s and tariff.rate_per_idle_minute:
+        yield _line("idle", idle_s, _S_PER_MINUTE, "min", tariff.rate_per_idle_minute, currency, "")
+
+
+def problems(tariff: Tariff) -> list[str]:
+    """Say what is wrong with a tariff, each with the name of its field; an empty list for a good one."""
+    rates = ("rate_per_kwh", "rate_per_minute", "rate_per_idle_minute", "tax_percent")
+    found = [f"{name}: cannot be negative" for name in rates if getattr(tariff, name) < 0]
+    amounts = ("start_fee_minor", "idle_grace_s", "free_wh", "minimum_minor")
+    found += [f"{name}: cannot be negative" for name in amounts if getattr(tariff, name) < 0]
+    if tariff.tax_percent > _HUNDRED:
+        found.append("tax_percent: at most 100")
+    if tariff.maximum_minor is not None and tariff.maximum_minor < tariff.minimum_minor:
+        found.append("maximum_minor: cannot be less than the minimum")
+    return found + [f"bands: {problem}" for problem in band_problems(tariff.bands)]
 
 
 def encode_tariff(tariff: Tariff) -> str:

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -57,6 +58,7 @@ def _create_tables() -> None:
         sa.Column("unit", sa.String(length=10), nullable=False),
         sa.Column("rate", sa.String(length=40), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("band", sa.String(length=60), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("reference", "position", name="pk_charge_line"),
     )
     op.create_table(

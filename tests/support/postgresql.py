@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -30,7 +31,7 @@ class Cluster:
         self._run("initdb", "-D", str(data), "-U", "csms", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
-            "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+            "-c synchronous_commit=off -c full_page_writes=off -c dynamic_shared_memory_type=mmap -c max_connections=200"
         )
         self._run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
 
@@ -54,6 +55,13 @@ class Cluster:
         if done.returncode:
             log = self._folder / "log"
             raise RuntimeError(f"{program} failed: {done.stdout or ''}{log.read_text() if log.exists() else ''}")
+
+
+def new_folder() -> Path:
+    """Return a new folder, in memory if possible, that PostgreSQL's own user can reach: pytest closes its own."""
+    memory = Path("/dev/shm")
+    parent = memory if os.access(memory, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="csms-postgresql-", dir=parent))
 
 
 def free_port() -> int:
