@@ -40,7 +40,7 @@ _STATIC = Path(__file__).parent / "static"
 _PASSWORD_CHECKS_AT_ONCE = 2
 
 
-def create_portal(  # noqa: PLR0913 - the composition root gives each part by name
+def create_portal(
     database: Database,
     engine: Engine,
     settings: Settings,

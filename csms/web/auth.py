@@ -1,7 +1,7 @@
 """Logging in and out: one-time links, passwords, logins kept on the server, the tokens that forms carry.
 
-A login is a row found by the hash of a random cookie; it ends by lifetime, by idleness, by logging out, and at once when its
-owner is switched off. Knows no permission.
+A login is a row found by the hash of a random cookie; it ends by lifetime, by idleness, by logging out, and at once
+when its owner is switched off. Knows no permission.
 """
 
 import hmac

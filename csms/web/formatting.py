@@ -15,6 +15,8 @@ from csms.billing.money import Currency, format_amount
 
 LANGUAGES = ("en",)
 _DEFAULT = Locale("en", "GB")
+DASH = "\N{EN DASH}"  # where there is nothing to show
+_MINUS = "\N{MINUS SIGN}"
 _MOST_LOCALES = 10  # of an Accept-Language header
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
@@ -50,7 +52,7 @@ class Formats:
             pattern = "¤#,##0." + "0" * self.currency.decimals if self.currency.decimals else "¤#,##0"
         text = format_currency(
             amount, self.currency.code, pattern, locale=self.locale, currency_digits=pattern is None
-        ).replace("-", "−")
+        ).replace("-", _MINUS)
         return f"+{text}" if signed and amount_minor > 0 else text
 
     def plain_amount(self, amount_minor: int) -> str:
@@ -65,7 +67,7 @@ class Formats:
     def power(self, power_w: int | None) -> str:
         """Write W as kW; a dash where it is not known."""
         if power_w is None:
-            return "–"
+            return DASH
         return f"{format_decimal(Decimal(power_w) / 1000, '#,##0.0', locale=self.locale)}\N{NO-BREAK SPACE}kW"
 
     def number(self, value: Decimal | int) -> str:
@@ -90,7 +92,7 @@ class Formats:
         return self._written(at, "HH:mm:ss")
 
     def _written(self, at: datetime | None, pattern: str) -> str:
-        return "–" if at is None else format_datetime(at, pattern, tzinfo=self.zone, locale=self.locale)
+        return DASH if at is None else format_datetime(at, pattern, tzinfo=self.zone, locale=self.locale)
 
     def ago(self, at: datetime | None) -> str:
         """Write how long ago a moment was, in one unit."""

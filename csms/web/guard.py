@@ -1,4 +1,4 @@
-"""What happens around every page: whose request is it, may they, is the form theirs; then the page, or one clear sentence.
+"""What happens around every page: whose request is it, may they, is the form theirs; then the page, or one sentence.
 
 The only place where permissions are checked. Knows no page's content.
 """
@@ -46,7 +46,7 @@ def guarded(portal: Portal, page: Page) -> Callable[[Request], Awaitable[Respons
         try:
             return await _answer(visit, page)
         except StorageUnavailable as error:
-            log.error("portal cannot store or read", path=page.path, error=str(error))
+            log.warning("portal cannot store or read", path=page.path, error=str(error))
             return problem(visit, 503)
         except DecisionFailed:
             return problem(visit, 500)

@@ -1,4 +1,4 @@
-"""The menu: which pages stand in it, in which order, for whom. The first entry of a role is its first page after the login."""
+"""The menu: which pages stand in it, in which order, for whom. A role's first entry is its page after the login."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Every address of the portal: method, path, page, and the permission it takes. The menu is made from the same permissions.
+"""Every address of the portal: method, path, page, and the permission it takes.
 
 `/healthz`, `/readyz` and `/static` stand in `app`: they are for machines and need no login.
 """
@@ -62,7 +62,7 @@ PAGES: tuple[Page, ...] = (
     # administration
     Page("GET", "/tariffs", tariffs.show, "see tariffs"),
     Page("POST", "/tariffs", tariffs.add, "manage tariffs"),
-    Page("POST", "/tariffs/{tariff_id:int}/default", tariffs.make_default, "manage tariffs"),
+    Page("POST", "/tariffs/{tariff_id:int}/default", tariffs.choose_default, "manage tariffs"),
     Page("GET", "/sites", sites.show, "manage sites"),
     Page("POST", "/sites", sites.add_site, "manage sites"),
     Page("POST", "/desks", sites.add_desk, "manage sites"),

@@ -1,7 +1,8 @@
-"""Staff accounts in the database: add, list, switch off, one-time links, passwords. Used by the portal and the command line.
+"""Staff accounts in the database: add, list, switch off, one-time links, passwords.
 
-Works on a connection inside somebody else's unit of work and takes tokens and times as arguments. Of tokens only SHA-256
-hashes are kept (they are random), of passwords only what the caller hashed with Argon2id. Knows no request.
+Used by the portal and the command line. Works on a connection inside somebody else's unit of work and takes tokens and
+times as arguments. Of tokens only SHA-256 hashes are kept (they are random), of passwords only what the caller hashed
+with Argon2id. Knows no request.
 """
 
 from datetime import datetime, timedelta
@@ -93,7 +94,7 @@ def portal_address(settings: Settings) -> str:
 
 
 def use_login_link(connection: Connection, *, token: str, now: datetime) -> StaffMember | None:
-    """Spend a link, once, and return whose it was; None where it is unknown, spent, expired or its owner switched off."""
+    """Spend a link, once, and return whose it was; None where it is unknown, spent or expired, or its owner off."""
     spent = connection.execute(
         update(login_link)
         .where(
@@ -150,7 +151,10 @@ def set_password_hash(connection: Connection, *, staff_id: int, password_hash: s
 def set_active(connection: Connection, username: str, active: bool) -> bool:  # noqa: FBT001 - the one thing it sets
     """Switch a person on or off; off takes every login and link away at once. Return whether there is such a person."""
     changed = connection.execute(
-        update(staff).where(staff.c.username == normalize_username(username)).values(active=active).returning(staff.c.id),
+        update(staff)
+        .where(staff.c.username == normalize_username(username))
+        .values(active=active)
+        .returning(staff.c.id),
     ).scalar()
     if changed is None:
         return False

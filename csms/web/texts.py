@@ -3,6 +3,8 @@
 One place for words that several pages show; texts of a single page stand in its template. Knows nothing else.
 """
 
+from csms.web.formatting import DASH
+
 WORDS: dict[str, str] = {
     # why a card was refused
     "unknown card": "This card is not known",
@@ -37,12 +39,16 @@ WORDS: dict[str, str] = {
     # parts of a charge
     "energy": "Energy",
     "time": "Time",
+    "idle": "Idle time",
     "start": "Start fee",
+    "free energy": "Free energy",
+    "minimum": "Up to the minimum",
+    "maximum": "Down to the maximum",
 }
 
 
 def words(name: str | None) -> str:
     """Return the sentence for a name; a name without one is shown with a capital letter."""
     if not name:
-        return "–"
+        return DASH
     return WORDS.get(name, name[:1].upper() + name[1:])

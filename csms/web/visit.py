@@ -1,6 +1,7 @@
 """One request of one person: who it is, what they may do, and the ways a page reads, writes and answers.
 
-Pages take a `Visit` and return a response. Reads and administration run in worker threads; money goes through the engine.
+Pages take a `Visit` and return a response. Reads and administration run in worker threads; money goes through the
+engine.
 """
 
 import secrets

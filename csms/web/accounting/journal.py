@@ -38,9 +38,7 @@ async def show_list(visit: Visit) -> Response:
     movements: list[reports.Movement] = []
     if account is not None and account.id_tag is not None:
         movements = await visit.read(
-            lambda connection: reports.movements(
-                connection, account.account_id, limit=page.size, offset=page.offset
-            )
+            lambda connection: reports.movements(connection, account.account_id, limit=page.size, offset=page.offset)
         )
     return visit.page(
         "accounting/journal.html",

@@ -1,12 +1,10 @@
 """What forms offer to choose from: sites, desks, tariffs. Reads only."""
 
-from datetime import datetime
-from decimal import Decimal
-
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from csms.billing.models import desk, ledger_account, tariff
+from csms.billing.models import desk, ledger_account
+from csms.billing.price_lists import PriceList, list_tariffs
 from csms.charging.models import charge_point, site
 from csms.db import as_fact
 
@@ -32,26 +30,12 @@ class DeskChoice(msgspec.Struct, frozen=True):
     cash_minor: int
 
 
-class TariffChoice(msgspec.Struct, frozen=True):
-    """A version of a tariff."""
-
-    tariff_id: int
-    name: str
-    version: int
-    rate_per_kwh: Decimal
-    rate_per_minute: Decimal
-    start_fee_minor: int
-    tax_percent: Decimal
-    is_default: bool
-    created_at: datetime
-
-
 class Choices(msgspec.Struct, frozen=True):
     """All of them."""
 
     sites: tuple[SiteChoice, ...]
     desks: tuple[DeskChoice, ...]
-    tariffs: tuple[TariffChoice, ...]
+    tariffs: tuple[PriceList, ...]
 
 
 def load_choices(connection: Connection) -> Choices:
@@ -71,22 +55,5 @@ def load_choices(connection: Connection) -> Choices:
     return Choices(
         tuple(as_fact(SiteChoice, row) for row in connection.execute(sites)),
         tuple(as_fact(DeskChoice, row) for row in connection.execute(desks)),
-        tuple(load_tariffs(connection)),
+        tuple(list_tariffs(connection)),
     )
-
-
-def load_tariffs(connection: Connection) -> list[TariffChoice]:
-    """Read the tariffs, the newest version of each first."""
-    columns = (
-        tariff.c.id,
-        tariff.c.name,
-        tariff.c.version,
-        tariff.c.rate_per_kwh,
-        tariff.c.rate_per_minute,
-        tariff.c.start_fee_minor,
-        tariff.c.tax_percent,
-        tariff.c.is_default,
-        tariff.c.created_at,
-    )
-    rows = connection.execute(select(*columns).order_by(tariff.c.name, tariff.c.version.desc()).limit(_MOST))
-    return [as_fact(TariffChoice, row) for row in rows]

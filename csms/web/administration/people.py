@@ -15,7 +15,7 @@ from csms.web.forms import Form
 from csms.web.permissions import ROLES
 from csms.web.visit import Visit
 
-_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,59}")
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,59}")
 
 
 async def show(visit: Visit) -> Response:
@@ -43,7 +43,7 @@ async def add(visit: Visit) -> Response:
     form = Form(visit.fields)
     username = staff.normalize_username(form.text("username", longest=60))
     if username and not _USERNAME.fullmatch(username):
-        form.refuse("username", "At least two small letters or digits; dots, dashes and underscores inside.")
+        form.refuse("username", "Small letters, digits and . _ @ -, beginning with a letter or digit.")
     name = form.text("name", longest=100)
     role = form.choice("role", ROLES)
     desk_id = form.number("desk_id")
@@ -57,9 +57,7 @@ async def add(visit: Visit) -> Response:
     token = visit.portal.new_token()
 
     def change(connection: Connection) -> bool:
-        staff_id = staff.add_staff(
-            connection, username=username, name=name, role=role, desk_id=desk_id, now=visit.now
-        )
+        staff_id = staff.add_staff(connection, username=username, name=name, role=role, desk_id=desk_id, now=visit.now)
         if staff_id is None:
             return False
         _link(connection, visit, staff_id, token)

@@ -5,13 +5,12 @@ Nothing is deleted here: money was taken at a desk, and its account stays.
 
 from zoneinfo import available_timezones
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 from starlette.responses import Response
 
-from csms.billing.chart_of_accounts import desk_code
-from csms.billing.models import desk, ledger_account, ledger_account_ids
-from csms.charging.models import site
-from csms.db import take_ids
+from csms.billing.desks import DeskView
+from csms.billing.desks import add_desk as add_desk_row
+from csms.charging import sites
 from csms.web.administration.choices import load_choices
 from csms.web.forms import Form
 from csms.web.visit import Visit
@@ -43,13 +42,7 @@ async def add_site(visit: Visit) -> Response:
     if time_zone and time_zone not in available_timezones():
         form.refuse("time_zone", "A name of the tz database, such as Europe/Sofia.")
 
-    def change(connection: Connection) -> bool:
-        if connection.execute(select(site.c.id).where(site.c.name == name)).first() is not None:
-            return False
-        connection.execute(insert(site), {"name": name, "time_zone": time_zone})
-        return True
-
-    if form.valid and not await visit.write(change):
+    if form.valid and not await visit.write(lambda c: sites.add_site(c, name=name, time_zone=time_zone)):
         form.refuse("name", "There is a site with this name already.")
     if not form.valid:
         return await _page(visit, form, Form(), status=422)
@@ -61,30 +54,16 @@ async def add_desk(visit: Visit) -> Response:
     form = Form(visit.fields)
     name = form.text("desk_name", longest=80)
     site_id = form.number("site_id")
-    sites = (await visit.read(load_choices)).sites
-    if site_id is not None and site_id not in {one.site_id for one in sites}:
+    known = {one.site_id for one in (await visit.read(load_choices)).sites}
+    if site_id is not None and site_id not in known:
         form.refuse("site_id", "There is no such site.")
-    if form.valid and not await visit.write(lambda connection: create_desk(connection, visit, name, site_id)):
+    currency, now = visit.portal.currency, visit.now
+
+    def change(connection: Connection) -> DeskView | None:
+        return add_desk_row(connection, name=name, site_id=site_id, currency=currency, now=now)
+
+    if form.valid and not await visit.write(change):
         form.refuse("desk_name", "There is a desk with this name already.")
     if not form.valid:
         return await _page(visit, Form({"time_zone": visit.portal.settings.time_zone}), form, status=422)
     return visit.go("/sites", done="desk")
-
-
-def create_desk(connection: Connection, visit: Visit, name: str, site_id: int | None) -> bool:
-    """Open the cash account and the desk over it; False where the name is taken."""
-    if connection.execute(select(desk.c.id).where(desk.c.name == name)).first() is not None:
-        return False
-    account_id = take_ids(connection, ledger_account_ids, 1)[0]
-    account = {
-        "id": account_id,
-        "code": desk_code(account_id),
-        "kind": "asset",
-        "name": f"Cash: {name}",
-        "currency": visit.portal.currency.code,
-        "created_at": visit.now,
-    }
-    connection.execute(insert(ledger_account), account)
-    row = {"name": name, "site_id": site_id, "cash_account_id": account_id, "created_at": visit.now}
-    connection.execute(insert(desk), row)
-    return True

@@ -3,14 +3,13 @@
 A version is never edited: a changed price is a new version, and a transaction keeps the one it began with.
 """
 
-from sqlalchemy import Connection, false, func, insert, select, true, update
+from sqlalchemy import Connection, false, select, true, update
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from csms.billing.models import tariff
-from csms.billing.money import to_minor
+from csms.billing.models import installation, tariff
+from csms.billing.price_lists import NewTariff, add_tariff, list_tariffs
 from csms.billing.tariffs import Charge, Tariff, Usage, price
-from csms.web.administration.choices import load_tariffs
 from csms.web.forms import Form
 from csms.web.visit import Visit
 
@@ -25,7 +24,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, form: Form, *, status: int = 200) -> Response:
-    tariffs = await visit.read(load_tariffs)
+    tariffs = await visit.read(list_tariffs)
     examples: dict[int, Charge] = {}
     for one in tariffs:
         priced = Tariff(
@@ -60,32 +59,13 @@ async def add(visit: Visit) -> Response:
         form.refuse("rate_per_kwh", "A tariff needs a price per kWh or per minute.")
     if not form.valid:
         return await _page(visit, form, status=422)
-    is_default = form.typed("is_default") == "yes"
-
-    def change(connection: Connection) -> None:
-        last = connection.execute(select(func.max(tariff.c.version)).where(tariff.c.name == name)).scalar()
-        was_default = connection.execute(
-            select(tariff.c.id).where(tariff.c.name == name, tariff.c.is_default == true())
-        ).first()
-        row = {
-            "name": name,
-            "version": (last or 0) + 1,
-            "rate_per_kwh": per_kwh,
-            "rate_per_minute": per_minute,
-            "start_fee_minor": fee_minor,
-            "tax_percent": tax_percent,
-            "is_default": False,
-            "created_at": visit.now,
-        }
-        new_id = connection.execute(insert(tariff).returning(tariff.c.id), row).scalar_one()
-        if is_default or was_default is not None:
-            _make_default(connection, new_id)
-
-    await visit.write(change)
+    make_default = form.typed("is_default") == "yes"
+    new = NewTariff(name, per_kwh, per_minute, fee_minor, tax_percent, make_default)
+    await visit.write(lambda connection: add_tariff(connection, new, visit.now))
     return visit.go("/tariffs", done="added")
 
 
-async def make_default(visit: Visit) -> Response:
+async def choose_default(visit: Visit) -> Response:
     """Let a tariff apply at every station that has none of its own, from the next transaction on."""
     tariff_id = visit.path_number("tariff_id")
     await visit.write(lambda connection: _make_default(connection, tariff_id))
@@ -93,6 +73,7 @@ async def make_default(visit: Visit) -> Response:
 
 
 def _make_default(connection: Connection, tariff_id: int) -> None:
+    connection.execute(select(installation.c.id).with_for_update())  # one at a time, on PostgreSQL too
     connection.execute(update(tariff).where(tariff.c.is_default == true()).values(is_default=false()))
     changed = connection.execute(
         update(tariff).where(tariff.c.id == tariff_id).values(is_default=true()).returning(tariff.c.id)

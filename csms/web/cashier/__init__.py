@@ -1,1 +1,1 @@
-"""The cash desk: find a card, top it up, sell one. Everything here can be done with a keyboard and a card reader alone."""
+"""The cash desk: find a card, top it up, sell one. A keyboard and a card reader are enough for all of it."""

@@ -1,7 +1,7 @@
 """Topping up: the amount, one look at what it will be, and the booking, which happens once per form.
 
-The key is made with the card page's form and travels through the confirmation, so that a double click, a reload or the way
-back book once. Knows no ledger account but the cashier's own desk.
+The key is made with the card page's form and travels through the confirmation, so that a double click, a reload or the
+way back book once. Knows no ledger account but the cashier's own desk.
 """
 
 import re
@@ -43,9 +43,7 @@ async def confirm(visit: Visit) -> Response:
     amount_minor, card = await _check(visit, form)
     if not form.valid:
         return await card_page(visit, card.id_tag, form, status=422)
-    return visit.page(
-        "cashier/top_up.html", form=form, card=card, amount_minor=amount_minor, unavailable=False
-    )
+    return visit.page("cashier/top_up.html", form=form, card=card, amount_minor=amount_minor, unavailable=False)
 
 
 async def book(visit: Visit) -> Response:

@@ -1,4 +1,4 @@
-"""Draws a transaction's readings: energy as an area, power as a line, over time. Pure arithmetic for an SVG in a template.
+"""Draws a transaction's readings: energy as an area, power as a line, over time. Pure arithmetic for an SVG.
 
 Knows the size of the picture, not its colours: they stand in the style sheet. Coordinates are whole pixels.
 """
