@@ -272,9 +272,9 @@ async def test_more_connections_than_the_limit_are_refused_until_one_ends(sqlite
 
 
 async def test_a_station_replaces_its_own_connection_at_the_limit(sqlite_url: str, tmp_path: Path) -> None:
-    async with open_world(settings_for(sqlite_url, tmp_path, max_connections=1)) as world:
-        async with world.station("CP1"), world.station("CP1"):
-            assert len(world.connections) == 1
+    settings = settings_for(sqlite_url, tmp_path, max_connections=1)
+    async with open_world(settings) as world, world.station("CP1"), world.station("CP1"):
+        assert len(world.connections) == 1
 
 
 async def eventually(world: World, path: str, expected: int) -> bool:
