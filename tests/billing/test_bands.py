@@ -114,8 +114,8 @@ def test_splitting_readings_changes_nothing(
     minutes_: int,
     wh_per_minute: int,
     parts: int,
-    idle: bool,
-    zone: str,  # noqa: FBT001 - Hypothesis gives it
+    idle: bool,  # noqa: FBT001 - Hypothesis gives it
+    zone: str,
 ) -> None:
     tariff = _tariff(
         time_zone=zone,

@@ -63,6 +63,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.sent: list[Input] = []
         self.waiting: list[Input] = []
+        self.refused: list[Input] = []
         self.transaction_ids = [-1, 0, 9_999_999]
         self.authorized: list[tuple[str, Authorization]] = []
         self.forms = 0
@@ -152,9 +153,9 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.sent) and not self.waiting)
     @rule()
     def replay(self) -> None:
-        """The whole history once more changes no money and no energy."""
+        """The whole history once more changes no money. A form that was refused may be booked when it is sent again."""
         before = self._balances()
-        outcomes = self.installation.engine.run(self.sent).outcomes
+        outcomes = self.installation.engine.run([one for one in self.sent if one not in self.refused]).outcomes
         assert not [one for one in outcomes if isinstance(one, CsmsError)]
         assert self._balances() == before
 
@@ -162,7 +163,9 @@ class Histories(RuleBasedStateMachine):
         if not self.waiting:
             return
         outcomes = self.installation.engine.run(self.waiting).outcomes
-        for outcome in outcomes:
+        for asked, outcome in zip(self.waiting, outcomes, strict=True):
+            if isinstance(outcome, prepaid.Refused):
+                self.refused.append(asked)
             assert not isinstance(outcome, CsmsError), outcome
             if isinstance(outcome, Started) and outcome.transaction_id not in self.transaction_ids:
                 self.transaction_ids.append(outcome.transaction_id)

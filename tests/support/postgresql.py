@@ -31,7 +31,8 @@ class Cluster:
         self._run("initdb", "-D", str(data), "-U", "csms", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
-            "-c synchronous_commit=off -c full_page_writes=off -c dynamic_shared_memory_type=mmap -c max_connections=200"
+            "-c synchronous_commit=off -c full_page_writes=off -c dynamic_shared_memory_type=mmap "
+            "-c max_connections=200"
         )
         self._run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
 
