@@ -18,7 +18,7 @@ _LONGEST_NAME = 100
 _LONGEST_KEY = 150
 _LONGEST_NUMBER = 30
 _KEY_BYTES = range(16, 21)  # Security Whitepaper, A00.FR.204
-_RATE = re.compile(rf"\d{{1,6}}([.,]\d{{1,{MOST_RATE_DECIMALS}}})?")
+_RATE = re.compile(rf"[0-9]{{1,6}}([.,][0-9]{{1,{MOST_RATE_DECIMALS}}})?")
 _UNSAFE_IN_IDENTITY = frozenset("/?#%:\\")
 
 

@@ -9,13 +9,13 @@ from structlog.typing import Processor
 
 def show() -> None:
     """Log everything."""
-    _configure(logging.DEBUG, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    _configure(logging.DEBUG, _for_people())
 
 
 def hide() -> None:
     """Log nothing, where nobody asked for it: a command says itself what people have to know."""
     if not structlog.is_configured():
-        _configure(logging.CRITICAL, structlog.dev.ConsoleRenderer(colors=False))
+        _configure(logging.CRITICAL, _for_people())
 
 
 def of_server(level: str, form: str) -> None:
@@ -24,9 +24,7 @@ def of_server(level: str, form: str) -> None:
         return
     _configure(
         logging.getLevelNamesMapping()[level.upper()],
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        structlog.processors.JSONRenderer() if form == "json" else _for_people(),
     )
 
 
@@ -37,6 +35,11 @@ def traceback() -> None:
 
 def _bound_logger(level: int) -> type[structlog.typing.FilteringBoundLogger]:
     return structlog.make_filtering_bound_logger(level)
+
+
+def _for_people() -> Processor:
+    """Return a renderer whose tracebacks show no values: a key or a password may be among them."""
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 def _configure(level: int, renderer: Processor) -> None:

@@ -80,6 +80,8 @@ def main() -> None:
 def run(words: Sequence[str]) -> int:
     """Run a command and return its exit status. No error leaves this function; with --debug tracebacks are logged."""
     debug = "--debug" in words
+    if debug:
+        import_module("csms.cli.logs").show()
     try:
         result = typer.main.get_command(build(words)).main(
             args=list(words) or ["--help"],
@@ -120,8 +122,7 @@ def _placeholder() -> None:
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Log what happens, with tracebacks, to stderr.")] = False,
 ) -> None:
-    if debug:
-        import_module("csms.cli.logs").show()
+    """Options of every command; `run` has seen them already."""
 
 
 def _explain(error: Exception) -> int:
