@@ -15,6 +15,7 @@ from sqlalchemy import (
     Sequence,
     String,
     Table,
+    Text,
     false,
 )
 
@@ -32,6 +33,21 @@ installation = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+account_group = Table(
+    "account_group",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    # null: what the settings say for everybody
+    Column("minimum_start_credit_minor", BigInteger, nullable=True),
+    Column("maximum_balance_minor", BigInteger, nullable=True),
+    Column("maximum_top_up_minor", BigInteger, nullable=True),
+    Column("daily_spend_minor", BigInteger, nullable=True),
+    Column("simultaneous_transactions", Integer, nullable=True),  # of one account; null: one for each card
+    Column("is_staff", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Instant, nullable=False),
+)
+
 ledger_account = Table(
     "ledger_account",
     metadata,
@@ -44,6 +60,7 @@ ledger_account = Table(
     Column("debits_minor", BigInteger, nullable=False, server_default="0"),
     Column("credits_minor", BigInteger, nullable=False, server_default="0"),
     Column("held_minor", BigInteger, nullable=False, server_default="0"),
+    Column("group_id", ForeignKey("account_group.id"), nullable=True),  # of a prepaid account
     Column("created_at", Instant, nullable=False),
     CheckConstraint("kind IN ('asset', 'liability', 'income', 'expense')", name="kind"),
     CheckConstraint("held_minor >= 0", name="held"),
@@ -128,6 +145,15 @@ tariff = Table(
     Column("start_fee_minor", BigInteger, nullable=False),
     Column("tax_percent", Exact, nullable=False),
     Column("is_default", Boolean, nullable=False, server_default=false()),
+    Column("time_zone", String(50), nullable=False, server_default="UTC"),
+    Column("bands_json", Text, nullable=False, server_default="[]"),
+    Column("rate_per_idle_minute", Exact, nullable=False, server_default="0"),
+    Column("idle_grace_s", Integer, nullable=False, server_default="0"),
+    Column("free_wh", BigInteger, nullable=False, server_default="0"),
+    Column("minimum_minor", BigInteger, nullable=False, server_default="0"),
+    Column("maximum_minor", BigInteger, nullable=True),
+    Column("valid_from", Instant, nullable=True),  # null: at once; a later version takes over when it begins
+    Column("valid_to", Instant, nullable=True),
     Column("created_at", Instant, nullable=False),
     Index("uq_tariff_name_version", "name", "version", unique=True),
 )

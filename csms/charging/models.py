@@ -16,6 +16,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
+    true,
 )
 
 from csms.db import Instant, metadata
@@ -32,13 +34,40 @@ site = Table(
     Column("time_zone", String(50), nullable=False),
 )
 
+station_group = Table(
+    "station_group",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("is_free", Boolean, nullable=False, server_default=false()),  # nobody pays here
+    Column("is_staff_only", Boolean, nullable=False, server_default=false()),
+    # The end of charge when no current is drawn: below so many W for so long (null: never stopped for that)
+    Column("stop_below_w", Integer, nullable=True),
+    Column("stop_after_s", Integer, nullable=True),
+    Column("unlock_when_stop_fails", Boolean, nullable=False, server_default=false()),
+    Column("limits_offline", Boolean, nullable=False, server_default=true()),  # a TxProfile caps what a lost link costs
+    Column("settings_json", Text, nullable=False, server_default="{}"),  # changes to the prepaid settings of a station
+    Column("is_onboarded", Boolean, nullable=False, server_default=false()),  # Pending until key and settings are in
+    Column("created_at", Instant, nullable=False),
+)
+
+# Which station groups an account group may use; none listed: all.
+account_group_station_group = Table(
+    "account_group_station_group",
+    metadata,
+    Column("account_group_id", ForeignKey("account_group.id"), primary_key=True),
+    Column("station_group_id", ForeignKey("station_group.id"), primary_key=True),
+)
+
 charge_point = Table(
     "charge_point",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("identity", String(255), nullable=False, unique=True),
     Column("site_id", ForeignKey("site.id"), nullable=True),
-    Column("tariff_id", ForeignKey("tariff.id"), nullable=True),  # null: the default tariff
+    Column("group_id", ForeignKey("station_group.id"), nullable=True),
+    Column("tariff_id", ForeignKey("tariff.id"), nullable=True),  # null: what is assigned, else the default tariff
+    Column("max_power_w", Integer, nullable=True),  # of its strongest connector; null: not known
     Column("security_profile", Integer, nullable=False),
     Column("key_salt", String(32), nullable=True),  # hex
     Column("key_hash", String(64), nullable=True),  # hex of SHA-256 over salt and key
@@ -121,6 +150,8 @@ charging_transaction = Table(
     Column("stop_authorization_status", String(15), nullable=True),
     Column("uncharged_reason", String(60), nullable=True),  # why an ended transaction has no settlement
     Column("flags", Text, nullable=False, server_default=""),  # what was odd, separated by "; "
+    Column("needs_spans", Boolean, nullable=False, server_default=false()),  # its price depends on its readings
+    Column("idle_since", Instant, nullable=True),  # no current that counts is drawn since
     CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
     Index(
         "ix_charging_transaction_unfinished",
@@ -135,6 +166,7 @@ charging_transaction = Table(
         sqlite_where=Column("state") != "ended",
         postgresql_where=Column("state") != "ended",
     ),
+    Index("ix_charging_transaction_account", "account_id", "started_at"),
     Index("ix_charging_transaction_history", "charge_point_id", "started_at"),
     Index("ix_charging_transaction_card", "id_tag", "started_at"),
     Index("ix_charging_transaction_stop_key", "stop_key"),
@@ -163,6 +195,19 @@ reading = Table(
         postgresql_where=Column("transaction_id").is_not(None),
     ),
     sqlite_with_rowid=False,
+)
+
+# Which tariff (by name: the version that is valid at the start) applies where; the narrowest wins.
+tariff_assignment = Table(
+    "tariff_assignment",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tariff_name", String(100), nullable=False),
+    Column("account_group_id", ForeignKey("account_group.id"), nullable=True),
+    Column("station_group_id", ForeignKey("station_group.id"), nullable=True),
+    Column("charge_point_id", ForeignKey("charge_point.id"), nullable=True),
+    Column("connector_id", Integer, nullable=True),
+    Column("created_at", Instant, nullable=False),
 )
 
 # What a rule could not decide alone; the evidence is the message itself.

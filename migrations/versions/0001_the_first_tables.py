@@ -50,6 +50,20 @@ def upgrade() -> None:
 
 def _create_tables() -> None:
     op.create_table(
+        "account_group",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("minimum_start_credit_minor", sa.BigInteger(), nullable=True),
+        sa.Column("maximum_balance_minor", sa.BigInteger(), nullable=True),
+        sa.Column("maximum_top_up_minor", sa.BigInteger(), nullable=True),
+        sa.Column("daily_spend_minor", sa.BigInteger(), nullable=True),
+        sa.Column("simultaneous_transactions", sa.Integer(), nullable=True),
+        sa.Column("is_staff", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_account_group"),
+        sa.UniqueConstraint("name", name="uq_account_group_name"),
+    )
+    op.create_table(
         "charge_line",
         sa.Column("reference", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
@@ -94,22 +108,6 @@ def _create_tables() -> None:
     op.create_index("ix_journal_entry_recorded_at", "journal_entry", ["recorded_at"], unique=False)
     op.create_index("ix_journal_entry_reference", "journal_entry", ["reference"], unique=False)
     op.create_table(
-        "ledger_account",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("code", sa.String(length=40), nullable=False),
-        sa.Column("kind", sa.String(length=10), nullable=False),
-        sa.Column("name", sa.String(length=100), nullable=False),
-        sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("debits_minor", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("credits_minor", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("held_minor", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("kind IN ('asset', 'liability', 'income', 'expense')", name="ck_ledger_account_kind"),
-        sa.CheckConstraint("held_minor >= 0", name="ck_ledger_account_held"),
-        sa.PrimaryKeyConstraint("id", name="pk_ledger_account"),
-        sa.UniqueConstraint("code", name="uq_ledger_account_code"),
-    )
-    op.create_table(
         "reading",
         sa.Column("charge_point_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("connector_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -141,6 +139,22 @@ def _create_tables() -> None:
         sa.UniqueConstraint("name", name="uq_site_name"),
     )
     op.create_table(
+        "station_group",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("is_free", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("is_staff_only", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("stop_below_w", sa.Integer(), nullable=True),
+        sa.Column("stop_after_s", sa.Integer(), nullable=True),
+        sa.Column("unlock_when_stop_fails", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("limits_offline", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("settings_json", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("is_onboarded", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_station_group"),
+        sa.UniqueConstraint("name", name="uq_station_group_name"),
+    )
+    op.create_table(
         "tariff",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -150,6 +164,15 @@ def _create_tables() -> None:
         sa.Column("start_fee_minor", sa.BigInteger(), nullable=False),
         sa.Column("tax_percent", sa.String(length=40), nullable=False),
         sa.Column("is_default", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("time_zone", sa.String(length=50), server_default="UTC", nullable=False),
+        sa.Column("bands_json", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("rate_per_idle_minute", sa.String(length=40), server_default="0", nullable=False),
+        sa.Column("idle_grace_s", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("free_wh", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("minimum_minor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("maximum_minor", sa.BigInteger(), nullable=True),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("valid_to", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tariff"),
     )
@@ -163,6 +186,80 @@ def _create_tables() -> None:
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("identity", name="pk_unknown_charge_point"),
     )
+    op.create_table(
+        "account_group_station_group",
+        sa.Column("account_group_id", sa.Integer(), nullable=False),
+        sa.Column("station_group_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_group_id"], ["account_group.id"], name="fk_account_group_station_group_account_group_id"
+        ),
+        sa.ForeignKeyConstraint(
+            ["station_group_id"], ["station_group.id"], name="fk_account_group_station_group_station_group_id"
+        ),
+        sa.PrimaryKeyConstraint("account_group_id", "station_group_id", name="pk_account_group_station_group"),
+    )
+    op.create_table(
+        "charge_point",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("identity", sa.String(length=255), nullable=False),
+        sa.Column("site_id", sa.Integer(), nullable=True),
+        sa.Column("group_id", sa.Integer(), nullable=True),
+        sa.Column("tariff_id", sa.Integer(), nullable=True),
+        sa.Column("max_power_w", sa.Integer(), nullable=True),
+        sa.Column("security_profile", sa.Integer(), nullable=False),
+        sa.Column("key_salt", sa.String(length=32), nullable=True),
+        sa.Column("key_hash", sa.String(length=64), nullable=True),
+        sa.Column("vendor", sa.String(length=50), server_default="", nullable=False),
+        sa.Column("model", sa.String(length=50), server_default="", nullable=False),
+        sa.Column("serial_number", sa.String(length=50), server_default="", nullable=False),
+        sa.Column("firmware_version", sa.String(length=50), server_default="", nullable=False),
+        sa.Column("registration", sa.String(length=10), server_default="Unknown", nullable=False),
+        sa.Column("booted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("firmware_status", sa.String(length=30), server_default="", nullable=False),
+        sa.Column("diagnostics_status", sa.String(length=30), server_default="", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="ck_charge_point_registration"
+        ),
+        sa.ForeignKeyConstraint(["group_id"], ["station_group.id"], name="fk_charge_point_group_id"),
+        sa.ForeignKeyConstraint(["site_id"], ["site.id"], name="fk_charge_point_site_id"),
+        sa.ForeignKeyConstraint(["tariff_id"], ["tariff.id"], name="fk_charge_point_tariff_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_charge_point"),
+        sa.UniqueConstraint("identity", name="uq_charge_point_identity"),
+    )
+    op.create_table(
+        "ledger_account",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("code", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("debits_minor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("credits_minor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("held_minor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("group_id", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("kind IN ('asset', 'liability', 'income', 'expense')", name="ck_ledger_account_kind"),
+        sa.CheckConstraint("held_minor >= 0", name="ck_ledger_account_held"),
+        sa.ForeignKeyConstraint(["group_id"], ["account_group.id"], name="fk_ledger_account_group_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_ledger_account"),
+        sa.UniqueConstraint("code", name="uq_ledger_account_code"),
+    )
+    op.create_table(
+        "authorization_refusal",
+        sa.Column("charge_point_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id_tag", sa.String(length=20), nullable=False),
+        sa.Column("status", sa.String(length=15), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["charge_point_id"], ["charge_point.id"], name="fk_authorization_refusal_charge_point_id"
+        ),
+        sa.PrimaryKeyConstraint("charge_point_id", "id_tag", name="pk_authorization_refusal"),
+    )
+    op.create_index("ix_authorization_refusal_last_at", "authorization_refusal", ["last_at"], unique=False)
     op.create_table(
         "card",
         sa.Column("id_tag", sa.String(length=20), nullable=False),
@@ -180,98 +277,6 @@ def _create_tables() -> None:
         sa.UniqueConstraint("printed_number", name="uq_card_printed_number"),
     )
     op.create_index("ix_card_account_id", "card", ["account_id"], unique=False)
-    op.create_table(
-        "charge_point",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("identity", sa.String(length=255), nullable=False),
-        sa.Column("site_id", sa.Integer(), nullable=True),
-        sa.Column("tariff_id", sa.Integer(), nullable=True),
-        sa.Column("security_profile", sa.Integer(), nullable=False),
-        sa.Column("key_salt", sa.String(length=32), nullable=True),
-        sa.Column("key_hash", sa.String(length=64), nullable=True),
-        sa.Column("vendor", sa.String(length=50), server_default="", nullable=False),
-        sa.Column("model", sa.String(length=50), server_default="", nullable=False),
-        sa.Column("serial_number", sa.String(length=50), server_default="", nullable=False),
-        sa.Column("firmware_version", sa.String(length=50), server_default="", nullable=False),
-        sa.Column("registration", sa.String(length=10), server_default="Unknown", nullable=False),
-        sa.Column("booted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("firmware_status", sa.String(length=30), server_default="", nullable=False),
-        sa.Column("diagnostics_status", sa.String(length=30), server_default="", nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="ck_charge_point_registration"
-        ),
-        sa.ForeignKeyConstraint(["site_id"], ["site.id"], name="fk_charge_point_site_id"),
-        sa.ForeignKeyConstraint(["tariff_id"], ["tariff.id"], name="fk_charge_point_tariff_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_charge_point"),
-        sa.UniqueConstraint("identity", name="uq_charge_point_identity"),
-    )
-    op.create_table(
-        "desk",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=100), nullable=False),
-        sa.Column("site_id", sa.Integer(), nullable=True),
-        sa.Column("cash_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["cash_account_id"], ["ledger_account.id"], name="fk_desk_cash_account_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_desk"),
-        sa.UniqueConstraint("cash_account_id", name="uq_desk_cash_account_id"),
-        sa.UniqueConstraint("name", name="uq_desk_name"),
-    )
-    op.create_table(
-        "hold",
-        sa.Column("reference", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("placed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state IN ('open', 'settled', 'voided')", name="ck_hold_state"),
-        sa.CheckConstraint("amount_minor >= 0", name="ck_hold_amount"),
-        sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_hold_account_id"),
-        sa.PrimaryKeyConstraint("reference", name="pk_hold"),
-    )
-    op.create_index(
-        "ix_hold_open",
-        "hold",
-        ["account_id"],
-        unique=False,
-        sqlite_where=sa.text("state = 'open'"),
-        postgresql_where=sa.text("state = 'open'"),
-    )
-    op.create_table(
-        "transfer",
-        sa.Column(
-            "entry_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
-        ),
-        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("debit_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("credit_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("amount_minor > 0", name="ck_transfer_amount"),
-        sa.CheckConstraint("debit_account_id <> credit_account_id", name="ck_transfer_accounts"),
-        sa.ForeignKeyConstraint(["credit_account_id"], ["ledger_account.id"], name="fk_transfer_credit_account_id"),
-        sa.ForeignKeyConstraint(["debit_account_id"], ["ledger_account.id"], name="fk_transfer_debit_account_id"),
-        sa.ForeignKeyConstraint(["entry_id"], ["journal_entry.id"], name="fk_transfer_entry_id"),
-        sa.PrimaryKeyConstraint("entry_id", "position", name="pk_transfer"),
-    )
-    op.create_index("ix_transfer_credit_account_id", "transfer", ["credit_account_id"], unique=False)
-    op.create_index("ix_transfer_debit_account_id", "transfer", ["debit_account_id"], unique=False)
-    op.create_table(
-        "authorization_refusal",
-        sa.Column("charge_point_id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("id_tag", sa.String(length=20), nullable=False),
-        sa.Column("status", sa.String(length=15), nullable=False),
-        sa.Column("reason", sa.String(length=40), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["charge_point_id"], ["charge_point.id"], name="fk_authorization_refusal_charge_point_id"
-        ),
-        sa.PrimaryKeyConstraint("charge_point_id", "id_tag", name="pk_authorization_refusal"),
-    )
-    op.create_index("ix_authorization_refusal_last_at", "authorization_refusal", ["last_at"], unique=False)
     op.create_table(
         "charging_transaction",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -302,6 +307,8 @@ def _create_tables() -> None:
         sa.Column("stop_authorization_status", sa.String(length=15), nullable=True),
         sa.Column("uncharged_reason", sa.String(length=60), nullable=True),
         sa.Column("flags", sa.Text(), server_default="", nullable=False),
+        sa.Column("needs_spans", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("idle_since", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="ck_charging_transaction_state"),
         sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_charging_transaction_account_id"),
         sa.ForeignKeyConstraint(
@@ -309,6 +316,9 @@ def _create_tables() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_charging_transaction"),
         sa.UniqueConstraint("natural_key", name="uq_charging_transaction_natural_key"),
+    )
+    op.create_index(
+        "ix_charging_transaction_account", "charging_transaction", ["account_id", "started_at"], unique=False
     )
     op.create_index("ix_charging_transaction_card", "charging_transaction", ["id_tag", "started_at"], unique=False)
     op.create_index(
@@ -391,6 +401,39 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("charge_point_id", "connector_id", name="pk_connector"),
     )
     op.create_table(
+        "desk",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("site_id", sa.Integer(), nullable=True),
+        sa.Column("cash_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["cash_account_id"], ["ledger_account.id"], name="fk_desk_cash_account_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_desk"),
+        sa.UniqueConstraint("cash_account_id", name="uq_desk_cash_account_id"),
+        sa.UniqueConstraint("name", name="uq_desk_name"),
+    )
+    op.create_table(
+        "hold",
+        sa.Column("reference", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("placed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state IN ('open', 'settled', 'voided')", name="ck_hold_state"),
+        sa.CheckConstraint("amount_minor >= 0", name="ck_hold_amount"),
+        sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_hold_account_id"),
+        sa.PrimaryKeyConstraint("reference", name="pk_hold"),
+    )
+    op.create_index(
+        "ix_hold_open",
+        "hold",
+        ["account_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_table(
         "review_item",
         sa.Column("key", sa.String(length=32), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
@@ -405,6 +448,42 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_review_item"),
     )
     op.create_index("ix_review_item_recorded_at", "review_item", ["recorded_at"], unique=False)
+    op.create_table(
+        "tariff_assignment",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("tariff_name", sa.String(length=100), nullable=False),
+        sa.Column("account_group_id", sa.Integer(), nullable=True),
+        sa.Column("station_group_id", sa.Integer(), nullable=True),
+        sa.Column("charge_point_id", sa.Integer(), nullable=True),
+        sa.Column("connector_id", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_group_id"], ["account_group.id"], name="fk_tariff_assignment_account_group_id"
+        ),
+        sa.ForeignKeyConstraint(["charge_point_id"], ["charge_point.id"], name="fk_tariff_assignment_charge_point_id"),
+        sa.ForeignKeyConstraint(
+            ["station_group_id"], ["station_group.id"], name="fk_tariff_assignment_station_group_id"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_tariff_assignment"),
+    )
+    op.create_table(
+        "transfer",
+        sa.Column(
+            "entry_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("debit_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("credit_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("amount_minor > 0", name="ck_transfer_amount"),
+        sa.CheckConstraint("debit_account_id <> credit_account_id", name="ck_transfer_accounts"),
+        sa.ForeignKeyConstraint(["credit_account_id"], ["ledger_account.id"], name="fk_transfer_credit_account_id"),
+        sa.ForeignKeyConstraint(["debit_account_id"], ["ledger_account.id"], name="fk_transfer_debit_account_id"),
+        sa.ForeignKeyConstraint(["entry_id"], ["journal_entry.id"], name="fk_transfer_entry_id"),
+        sa.PrimaryKeyConstraint("entry_id", "position", name="pk_transfer"),
+    )
+    op.create_index("ix_transfer_credit_account_id", "transfer", ["credit_account_id"], unique=False)
+    op.create_index("ix_transfer_debit_account_id", "transfer", ["debit_account_id"], unique=False)
     op.create_table(
         "staff",
         sa.Column("id", sa.Integer(), nullable=False),

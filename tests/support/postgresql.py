@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,21 +30,44 @@ class Cluster:
             os.chown(folder, user.pw_uid, user.pw_gid)
         data = folder / "data"
         self._run("initdb", "-D", str(data), "-U", "csms", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, again if it was halted."""
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
             "-c synchronous_commit=off -c full_page_writes=off -c dynamic_shared_memory_type=mmap "
             "-c max_connections=200"
         )
-        self._run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-l", log, "-o", options, "start")
 
     def url(self, name: str) -> str:
         """Return SQLAlchemy's URL of a database of this cluster."""
         return f"postgresql+psycopg://csms@127.0.0.1:{self.port}/{name}"
 
+    def halt(self) -> None:
+        """End the server at once, as if it had been killed; `start` recovers it."""
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are; connections stay open and nothing is answered until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let its processes go on."""
+        self._signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End the server and delete its files."""
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+        self.halt()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        leader = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+        for process in (leader, *map(int, children)):
+            os.kill(process, number)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._bin / program), *arguments]

@@ -1,0 +1,125 @@
+"""Time-of-day and weekday bands: which price applies at a moment, and how a span of time divides at the borders. Pure.
+
+Borders are wall-clock times of the site's zone, so a day on which the clocks change has 23 or 25 hours and each of its
+hours belongs to one band. Energy within a span is spread evenly over its time; nothing is rounded here.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+MINUTES_PER_DAY = 1440
+DAYS = range(7)  # Monday is 0
+
+
+class Band(msgspec.Struct, frozen=True):
+    """Prices from `begin_minute` to `end_minute` of the local day (0 to 1440), on `weekdays` (Monday is 0)."""
+
+    name: str
+    weekdays: tuple[int, ...]
+    begin_minute: int
+    end_minute: int
+    rate_per_kwh: Decimal
+    rate_per_minute: Decimal = Decimal(0)
+
+    def covers(self, weekday: int, minute: int) -> bool:
+        """Tell whether this band applies at a minute of a weekday."""
+        return weekday in self.weekdays and self.begin_minute <= minute < self.end_minute
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Energy drawn between two moments (aware, UTC); `idle` where the car drew nothing that counts."""
+
+    begin: datetime
+    end: datetime
+    energy_wh: int
+    idle: bool = False
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """The part of a span that lies in one band (None: outside of all); exact, unrounded."""
+
+    band: Band | None
+    energy_wh: Fraction
+    seconds: Fraction
+    idle: bool
+
+
+def divide(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[Piece]:
+    """Divide a span at the borders of the bands. A span of no duration lies where it begins."""
+    whole = span.end - span.begin
+    moments = [span.begin, *_borders(span, bands, zone), span.end] if bands else [span.begin, span.end]
+    for begin, end in pairwise(moments):
+        part = end - begin
+        share = Fraction(part // _TICK, whole // _TICK) if whole else Fraction(1)
+        yield Piece(band_at(begin, bands, zone), span.energy_wh * share, Fraction(part // _TICK, 1_000_000), span.idle)
+
+
+def band_at(moment: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> Band | None:
+    """Return the band that applies at a moment, or None outside of all."""
+    local = moment.astimezone(zone)
+    minute = local.hour * 60 + local.minute
+    return next((band for band in bands if band.covers(local.weekday(), minute)), None)
+
+
+_TICK = timedelta(microseconds=1)
+
+
+def _borders(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> list[datetime]:
+    """Return the moments inside a span at which another band may begin, in order."""
+    minutes = sorted({0} | {edge % MINUTES_PER_DAY for band in bands for edge in (band.begin_minute, band.end_minute)})
+    first, last = span.begin.astimezone(zone).date(), span.end.astimezone(zone).date()
+    found: set[datetime] = set()
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
+        for minute in minutes:
+            found.update(_moments(day, minute, zone))
+        found.update(_clock_change(day, zone))
+    return sorted(moment for moment in found if span.begin < moment < span.end)
+
+
+def _moments(day: date, minute: int, zone: ZoneInfo) -> set[datetime]:
+    """Return when the wall clock shows a minute of a day: twice where the clock is set back."""
+    wall = datetime.combine(day, time(minute // 60, minute % 60), tzinfo=zone)
+    return {wall.replace(fold=fold).astimezone(UTC) for fold in (0, 1)}
+
+
+def _clock_change(day: date, zone: ZoneInfo) -> set[datetime]:
+    """Return when the clocks change on a day, to the minute: the wall clock jumps over borders then."""
+    begin = datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+    end = datetime.combine(day + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
+    before = begin.astimezone(zone).utcoffset()
+    if before == end.astimezone(zone).utcoffset():
+        return set()
+    low, high = 0, int((end - begin).total_seconds()) // 60
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (begin + timedelta(minutes=middle)).astimezone(zone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return {begin + timedelta(minutes=high)}
+
+
+def problems(bands: tuple[Band, ...]) -> list[str]:
+    """Say what is wrong with bands: an impossible time, no day, a negative rate, or two that overlap."""
+    found = []
+    for number, band in enumerate(bands, 1):
+        if not 0 <= band.begin_minute < band.end_minute <= MINUTES_PER_DAY:
+            found.append(f"band {number}: the end must lie after the begin, both within one day")
+        if not band.weekdays or not set(band.weekdays) <= set(DAYS):
+            found.append(f"band {number}: choose at least one weekday")
+        if band.rate_per_kwh < 0 or band.rate_per_minute < 0:
+            found.append(f"band {number}: a rate cannot be negative")
+    for number, band in enumerate(bands, 1):
+        for other_number, other in enumerate(bands[number:], number + 1):
+            if set(band.weekdays) & set(other.weekdays) and (
+                band.begin_minute < other.end_minute and other.begin_minute < band.end_minute
+            ):
+                found.append(f"bands {number} and {other_number} overlap")
+    return found
