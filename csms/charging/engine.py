@@ -188,8 +188,16 @@ class Engine:
         if len(inputs) == 1:
             log.error("input cannot be stored", input=type(inputs[0]).__name__, error=why)
             return Batch([DecisionFailed(f"{type(inputs[0]).__name__} cannot be stored")], set())
-        singles = [self.run([one]) for one in inputs]
-        return Batch([one.outcomes[0] for one in singles], set().union(*(one.ringing for one in singles)))
+        outcomes: list[Any] = []
+        ringing: set[int] = set()
+        for one in inputs:
+            single = self.run([one])
+            ringing |= single.ringing
+            outcomes += single.outcomes
+            if isinstance(single.outcomes[0], StorageUnavailable):  # nor will it take those after it
+                outcomes += single.outcomes * (len(inputs) - len(outcomes))
+                break
+        return Batch(outcomes, ringing)
 
     def _run(self) -> None:
         while True:
@@ -204,8 +212,9 @@ class Engine:
             except Exception:
                 log.exception("engine defect")
                 batch = Batch([DecisionFailed("a defect of the engine")] * len(taken), set())
+            self.available = not any(isinstance(one, StorageUnavailable) for one in batch.outcomes)
             self._to_loop(self._answer, [future for _, future in taken], batch)
-            if any(isinstance(one, StorageUnavailable) for one in batch.outcomes):
+            if not self.available:
                 self._wait_for_storage()
 
     def _answer(self, futures: list[asyncio.Future[Any]], batch: Batch) -> None:
@@ -221,7 +230,6 @@ class Engine:
 
     def _wait_for_storage(self) -> None:
         """Refuse everything until a durable write succeeds again; nobody has to restart anything."""
-        self.available = False
         with self._wake:
             refused = [future for _, future in self._waiting]
             self._waiting.clear()
