@@ -139,8 +139,8 @@ def _explain(error: Exception) -> int:
             REFUSED,
             "The database does not take anything at the moment, and nothing was stored; try again.",
         )
-    elif type(error).__module__.startswith("sqlalchemy"):
-        cause = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    elif type(error).__module__.startswith("sqlalchemy") and hasattr(error, "orig"):
+        cause = str(error.orig).strip().partition("\n")[0]
         status, sentence = REFUSED, f"The database does not do what it should ({cause}); nothing was changed."
     if status == DEFECT:
         sentence += " `csms --debug ...` shows where it happened."
