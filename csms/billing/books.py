@@ -32,6 +32,7 @@ class PrepaidAccount(msgspec.Struct, frozen=True):
     debits_minor: int
     credits_minor: int
     held_minor: int
+    group_id: int | None = None
 
     @property
     def balance_minor(self) -> int:
@@ -215,6 +216,7 @@ class Books:
             account.debits_minor + debits,
             account.credits_minor + credits_,
             account.held_minor + held,
+            account.group_id,
         )
 
     def touched_accounts(self) -> Iterable[int]:

@@ -24,7 +24,7 @@ _CARDS = select(
 ).where(any_of(models.card.c.id_tag, "keys"))
 _PRINTED_NUMBERS = select(models.card.c.printed_number).where(any_of(models.card.c.printed_number, "keys"))
 _ACCOUNTS = (
-    select(_account.id, _account.debits_minor, _account.credits_minor, _account.held_minor)
+    select(_account.id, _account.debits_minor, _account.credits_minor, _account.held_minor, _account.group_id)
     .where(any_of(_account.id, "keys"))
     .order_by(_account.id)  # the order of the locks
     .with_for_update()

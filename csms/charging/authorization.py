@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
+from csms.charging.pricing import tariff_at
 from csms.charging.working_set import AuthorizationRefusal, AuthorizationStatus, Names, WorkingSet
 
 Reason = Literal[
@@ -102,7 +103,7 @@ def _refusal(id_tag: str, charge_point_id: int, working_set: WorkingSet, now: da
     assert account is not None, "an active card has an account"
     if account.available_minor < max(1, working_set.policy.minimum_start_credit_minor):
         return "no credit"
-    if working_set.tariff_of(charge_point_id) is None:
+    if tariff_at(charge_point_id, None, account.group_id, now, working_set) is None:
         return "no tariff"
     return None
 

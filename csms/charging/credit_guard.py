@@ -11,9 +11,9 @@ import msgspec
 
 from csms.billing.books import Hold
 from csms.billing.prepaid import extend_hold
-from csms.billing.tariffs import Usage, decode_tariff, price
 from csms.charging.command_queue import stop_command
-from csms.charging.working_set import Transaction, WorkingSet
+from csms.charging.pricing import charge_of, elapsed_s
+from csms.charging.working_set import Point, Transaction, WorkingSet
 
 _ASK_AGAIN_AFTER = timedelta(seconds=30)
 _LONGEST_INTERVAL_S = 900  # the next interval is guessed from the last one, within this bound
@@ -58,22 +58,18 @@ def _price(
     """Return the transaction with its cost so far, its hold extended ahead of consumption, and whether credit is used
     up.
     """
-    tariff = decode_tariff(one.tariff_json)
     currency = working_set.books.currency
-    duration_s = elapsed_s(one.started_at, one.register_at)
-    cost_minor = price(tariff, Usage(one.energy_wh, duration_s), currency).total_minor
+    points = working_set.points.get(one.transaction_id, [])
+    points = [*points, Point(one.register_at, one.register_wh)] if one.needs_spans else points
+    cost_minor = charge_of(one, one.register_wh, one.register_at, points, currency).total_minor
     one = msgspec.structs.replace(one, cost_minor=cost_minor)
     if hold is None or hold.state != "open":
         return one, hold, False
     available_minor = working_set.books.accounts[hold.account_id].available_minor
     interval_s = min(_LONGEST_INTERVAL_S, elapsed_s(before.register_at, one.register_at))
     next_wh = (one.power_w or 0) * interval_s // 3600
-    ahead = price(tariff, Usage(one.energy_wh + next_wh, duration_s + interval_s), currency).total_minor
+    then = one.register_at + timedelta(seconds=interval_s)
+    ahead = charge_of(one, one.register_wh + next_wh, then, points, currency).total_minor
     extended = extend_hold(hold, ahead, available_minor)
     credit_minor = hold.amount_minor + available_minor
     return one, extended, cost_minor >= credit_minor and cost_minor > 0
-
-
-def elapsed_s(start: datetime, end: datetime) -> int:
-    """Return whole seconds between two moments, never negative: clocks jump."""
-    return max(0, int((end - start).total_seconds()))

@@ -18,6 +18,7 @@ from csms.charging.working_set import Names, Reading, Transaction, WorkingSet
 _ENERGY = "Energy.Active.Import.Register"
 _POWER = "Power.Active.Import"
 _FACTOR = {"Wh": 1, "kWh": 1000, "W": 1, "kW": 1000}
+AFTER_THE_END = "after the end"  # the transaction was charged already: this reading plays no part in it
 _LARGEST = 10**15  # a register beyond 1 PWh is not a register
 _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
 
@@ -93,7 +94,7 @@ def to_readings(
             register_wh(value.samples),
             power_w(value.samples),
             value.samples_json,
-            value.flags,
+            value.flags if one is None or one.state != "ended" else _join(value.flags, AFTER_THE_END),
         )
         for value in values
     )
@@ -137,6 +138,10 @@ def _read(samples: tuple[Sample, ...], measurand: str, units: tuple[str, str]) -
         if number is not None:
             found = int(number * _FACTOR[unit])
     return found
+
+
+def _join(*flags: str) -> str:
+    return "; ".join(flag for flag in flags if flag)
 
 
 def _number(text: str) -> Decimal | None:

@@ -17,11 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from csms.billing import ledger
 from csms.billing.books import Books
-from csms.billing.models import tariff as tariff_table
 from csms.billing.money import Currency
-from csms.billing.tariffs import Tariff
-from csms.charging import models
-from csms.charging.working_set import ChargePoint, Command, Names, Policy, Transaction, WorkingSet
+from csms.charging import models, places
+from csms.charging.working_set import ChargePoint, Command, Names, Point, Policy, Transaction, WorkingSet
 from csms.db import Database, any_of, id_sequence, take_ids
 
 
@@ -44,15 +42,11 @@ _COMMANDS_BY_ID = _COMMANDS.where(any_of(models.command.c.id, "keys"))
 _COMMANDS_WAITING = _COMMANDS.where(
     models.command.c.state.in_(("queued", "sent")), any_of(models.command.c.charge_point_id, "keys")
 )
-_TARIFFS = select(
-    tariff_table.c.id,
-    tariff_table.c.name,
-    tariff_table.c.rate_per_kwh,
-    tariff_table.c.rate_per_minute,
-    tariff_table.c.start_fee_minor,
-    tariff_table.c.tax_percent,
-    tariff_table.c.is_default,
-).where(tariff_table.c.is_default | any_of(tariff_table.c.id, "keys"))
+_POINTS = (
+    select(models.reading.c.transaction_id, models.reading.c.happened_at, models.reading.c.register_wh)
+    .where(any_of(models.reading.c.transaction_id, "keys"), models.reading.c.register_wh.is_not(None))
+    .order_by(models.reading.c.transaction_id, models.reading.c.happened_at)
+)
 
 
 def load(connection: Sql, names: Names, currency: Currency, policy: Policy) -> WorkingSet:
@@ -62,6 +56,7 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy) -> W
     _load_transactions(connection, names, working_set)
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
+    _load_points(connection, working_set)
     for statement, keys in ((_COMMANDS_BY_ID, names.command_ids), (_COMMANDS_WAITING, names.commands_at)):
         for row in _rows(connection, statement, keys):
             working_set.commands[row[0]] = Command(*row)
@@ -98,12 +93,7 @@ def _load_charge_points(connection: Sql, names: Names, working_set: WorkingSet) 
             working_set.charge_points[charge_point.charge_point_id] = charge_point
             working_set.identities[charge_point.identity] = charge_point.charge_point_id
     if names.tariffs:
-        used = {one.tariff_id for one in working_set.charge_points.values() if one.tariff_id is not None}
-        for *fields, is_default in connection.execute(_TARIFFS, {"keys": sorted(used)}):
-            tariff = Tariff(*fields)
-            working_set.tariffs[tariff.tariff_id] = tariff
-            if is_default:
-                working_set.default_tariff_id = tariff.tariff_id
+        places.load(connection, working_set)
 
 
 def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -> None:
@@ -123,6 +113,15 @@ def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -
                 names.account_ids.add(one.account_id)
             if one.state == "ended" or keys is names.natural_keys:  # a repeat is answered from the card, too
                 names.id_tags.update(tag for tag in (one.id_tag, one.stop_id_tag) if tag is not None)
+
+
+def _load_points(connection: Sql, working_set: WorkingSet) -> None:
+    depending = {
+        one.transaction_id for one in working_set.transactions.values() if one.needs_spans and one.state != "ended"
+    }
+    working_set.points = {transaction_id: [] for transaction_id in depending}
+    for transaction_id, at, register_wh in _rows(connection, _POINTS, depending):
+        working_set.points[transaction_id].append(Point(at, register_wh))
 
 
 def _rows(connection: Sql, statement: Any, keys: Iterable[Any]) -> Iterable[Any]:  # noqa: ANN401 - rows of any statement

@@ -13,11 +13,11 @@ import msgspec
 
 from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.prepaid import place_hold, settle, void_hold
-from csms.billing.tariffs import Charge, Usage, decode_tariff, encode_tariff, price
+from csms.billing.tariffs import Charge, encode_tariff
 from csms.charging.authorization import Authorization, answer, judge
-from csms.charging.credit_guard import elapsed_s
 from csms.charging.metering import MeterValue, latest, to_readings
-from csms.charging.working_set import AuthorizationStatus, Names, ReviewItem, Transaction, WorkingSet
+from csms.charging.pricing import charge_of, tariff_at
+from csms.charging.working_set import AuthorizationStatus, Names, Point, ReviewItem, Transaction, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
 _HARMLESS_DEFICIT_WH = 10
@@ -110,8 +110,9 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         if orphan.state == "open":
             intents += _orphan(orphan, said, working_set)
     verdict = judge(id_tag, said.charge_point_id, working_set, now)
-    tariff = working_set.tariff_of(said.charge_point_id)
     account = working_set.books.account_of(id_tag)
+    group_id = None if account is None else account.group_id
+    tariff = tariff_at(said.charge_point_id, said.connector_id, group_id, said.happened_at, working_set)
     flags = (*said.flags, "late") if now - said.happened_at > _LATE_AFTER else said.flags
     one = Transaction(
         transaction_id=working_set.next_transaction_id(),
@@ -130,6 +131,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         register_wh=said.meter_start_wh,
         register_at=said.happened_at,
         flags="; ".join(flags),
+        needs_spans=tariff is not None and tariff.needs_spans,
     )
     intents.append(one)
     if account is not None:
@@ -240,7 +242,11 @@ def _end(
     if energy_wh is None:
         explanation = f"The meter stop ({said.meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
         intents.append(_review(said, "meter stop below meter start", explanation, one))
-    one, money = _charge(one, energy_wh, working_set, now)
+    points = [
+        *working_set.points.get(one.transaction_id, []),
+        *(Point(each.happened_at, each.register_wh) for each in readings if each.register_wh is not None),
+    ]
+    one, money = _charge(one, energy_wh, points, working_set, now)
     return Decision(Stopped(one.transaction_id, authorization), (*intents, one, *money))
 
 
@@ -262,6 +268,7 @@ def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]
 def _charge(
     one: Transaction,
     energy_wh: int | None,
+    points: list[Point],
     working_set: WorkingSet,
     now: datetime,
 ) -> tuple[Transaction, tuple[Any, ...]]:
@@ -271,8 +278,8 @@ def _charge(
     charge = Charge((), 0, 0)
     if reason is None:
         assert one.ended_at is not None, "only an ended transaction is charged"
-        usage = Usage(one.energy_wh, elapsed_s(one.started_at, one.ended_at))
-        charge = price(decode_tariff(one.tariff_json), usage, working_set.books.currency)
+        end_wh = one.meter_start_wh + one.energy_wh
+        charge = charge_of(one, end_wh, one.ended_at, points, working_set.books.currency)
         if not charge.total_minor:
             reason = "nothing to charge"
     one = msgspec.structs.replace(one, cost_minor=charge.total_minor, uncharged_reason=reason)

@@ -30,6 +30,8 @@ class ChargePoint(msgspec.Struct, frozen=True):
     key_hash: str | None
     registration: Registration
     tariff_id: int | None
+    group_id: int | None = None
+    max_power_w: int | None = None
     vendor: str = ""
     model: str = ""
     serial_number: str = ""
@@ -70,6 +72,46 @@ class Transaction(msgspec.Struct, frozen=True):
     stop_authorization_status: AuthorizationStatus | None = None
     uncharged_reason: str | None = None
     flags: str = ""
+    needs_spans: bool = False
+    idle_since: datetime | None = None
+
+
+class StationGroup(msgspec.Struct, frozen=True):
+    """What the stations of a group have in common; fields as in the table `station_group`."""
+
+    group_id: int
+    is_free: bool = False
+    is_staff_only: bool = False
+    stop_below_w: int | None = None
+    stop_after_s: int | None = None
+    unlock_when_stop_fails: bool = False
+    limits_offline: bool = True
+
+
+class TariffAssignment(msgspec.Struct, frozen=True):
+    """Where a tariff applies: whatever is not None has to fit."""
+
+    tariff_name: str
+    account_group_id: int | None
+    station_group_id: int | None
+    charge_point_id: int | None
+    connector_id: int | None
+
+
+class TariffVersion(msgspec.Struct, frozen=True):
+    """One version of a tariff and when it is valid (None: open)."""
+
+    version: int
+    tariff: Tariff
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A register at a moment."""
+
+    at: datetime
+    register_wh: int
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -218,8 +260,12 @@ class WorkingSet:
     natural_keys: dict[str, int] = field(default_factory=dict)
     stop_keys: dict[str, int] = field(default_factory=dict)
     commands: dict[int, Command] = field(default_factory=dict)
-    tariffs: dict[int, Tariff] = field(default_factory=dict)
-    default_tariff_id: int | None = None
+    tariffs: dict[str, list[TariffVersion]] = field(default_factory=dict)
+    tariff_names: dict[int, str] = field(default_factory=dict)
+    default_tariff: str | None = None
+    assignments: list[TariffAssignment] = field(default_factory=list)
+    station_groups: dict[int, StationGroup] = field(default_factory=dict)
+    points: dict[int, list[Point]] = field(default_factory=dict)  # of transactions whose price depends on them
     free_transaction_ids: list[int] = field(default_factory=list)
     free_command_ids: list[int] = field(default_factory=list)
     free_charge_point_ids: list[int] = field(default_factory=list)
@@ -247,10 +293,10 @@ class WorkingSet:
         ]
         return sorted(found, key=lambda one: one.transaction_id)
 
-    def tariff_of(self, charge_point_id: int) -> Tariff | None:
-        """Return the tariff that applies at a charge point now: its own, else the default one."""
-        tariff_id = self.charge_points[charge_point_id].tariff_id or self.default_tariff_id
-        return None if tariff_id is None else self.tariffs.get(tariff_id)
+    def station_group_of(self, charge_point_id: int) -> StationGroup | None:
+        """Return the group of a charge point, if it has one."""
+        group_id = self.charge_points[charge_point_id].group_id
+        return None if group_id is None else self.station_groups.get(group_id)
 
     def next_transaction_id(self) -> int:
         """Return the id of the transaction that begins next in this batch."""
@@ -301,6 +347,8 @@ def _take_new_charge_point(working_set: WorkingSet, new: NewChargePoint) -> None
 
 
 def _take_reading(working_set: WorkingSet, one: Reading) -> None:
+    if one.transaction_id in working_set.points and one.register_wh is not None:
+        working_set.points[one.transaction_id].append(Point(one.happened_at, one.register_wh))
     working_set.readings.setdefault((one.charge_point_id, one.connector_id, one.happened_at, one.digest), one)
 
 

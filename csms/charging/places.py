@@ -1,0 +1,83 @@
+"""Reads what applies where: tariffs with their versions and assignments, and the policies of station groups.
+
+Knows the tables; decides nothing. Only the tariffs that can apply are read: the default one, those of the charge
+points of the batch, and the assigned ones.
+"""
+
+import msgspec
+from sqlalchemy import Connection, or_, select
+
+from csms.billing.bands import Band
+from csms.billing.models import tariff as tariff_table
+from csms.billing.tariffs import Tariff
+from csms.charging import models
+from csms.charging.working_set import StationGroup, TariffAssignment, TariffVersion, WorkingSet
+from csms.db import any_of, as_fact
+
+_tariff, _assignment, _group = tariff_table.c, models.tariff_assignment.c, models.station_group.c
+_ASSIGNMENTS = select(
+    _assignment.tariff_name,
+    _assignment.account_group_id,
+    _assignment.station_group_id,
+    _assignment.charge_point_id,
+    _assignment.connector_id,
+).where(or_(_assignment.charge_point_id.is_(None), any_of(_assignment.charge_point_id, "keys")))
+_NAMED = select(_tariff.name).where(or_(_tariff.is_default, any_of(_tariff.id, "keys")))
+_TARIFFS = (
+    select(
+        _tariff.id,
+        _tariff.name,
+        _tariff.rate_per_kwh,
+        _tariff.rate_per_minute,
+        _tariff.start_fee_minor,
+        _tariff.tax_percent,
+        _tariff.time_zone,
+        _tariff.bands_json,
+        _tariff.rate_per_idle_minute,
+        _tariff.idle_grace_s,
+        _tariff.free_wh,
+        _tariff.minimum_minor,
+        _tariff.maximum_minor,
+        _tariff.version,
+        _tariff.valid_from,
+        _tariff.valid_to,
+        _tariff.is_default,
+    )
+    .where(or_(_tariff.name.in_(_NAMED), any_of(_tariff.name, "names")))
+    .order_by(_tariff.name, _tariff.version)
+)
+_GROUPS = select(
+    _group.id,
+    _group.is_free,
+    _group.is_staff_only,
+    _group.stop_below_w,
+    _group.stop_after_s,
+    _group.unlock_when_stop_fails,
+    _group.limits_offline,
+).where(any_of(_group.id, "keys"))
+_BANDS = msgspec.json.Decoder(tuple[Band, ...])
+
+
+def load(connection: Connection, working_set: WorkingSet) -> None:
+    """Read what applies at the charge points of the working set."""
+    charge_points = working_set.charge_points.values()
+    keys = sorted(one.charge_point_id for one in charge_points)
+    working_set.assignments = [TariffAssignment(*row) for row in connection.execute(_ASSIGNMENTS, {"keys": keys})]
+    own = sorted({one.tariff_id for one in charge_points if one.tariff_id is not None})
+    names = sorted({one.tariff_name for one in working_set.assignments})
+    for row in connection.execute(_TARIFFS, {"keys": own, "names": names}):
+        version = to_version(row)
+        working_set.tariffs.setdefault(version.tariff.name, []).append(version)
+        working_set.tariff_names[version.tariff.tariff_id] = version.tariff.name
+        if row.is_default:
+            working_set.default_tariff = version.tariff.name
+    groups = sorted({one.group_id for one in charge_points if one.group_id is not None})
+    for each in connection.execute(_GROUPS, {"keys": groups}) if groups else ():
+        working_set.station_groups[each.id] = as_fact(StationGroup, each)
+
+
+def to_version(row: object) -> TariffVersion:
+    """Make a tariff's version of a row that has the columns of the table `tariff`."""
+    values = {name: getattr(row, name) for name in Tariff.__struct_fields__ if name not in {"tariff_id", "bands"}}
+    tariff = Tariff(tariff_id=row.id, bands=_BANDS.decode(row.bands_json), **values)  # type: ignore[attr-defined]
+    return TariffVersion(row.version, tariff, row.valid_from, row.valid_to)  # type: ignore[attr-defined]

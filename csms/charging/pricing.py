@@ -1,0 +1,92 @@
+"""Which tariff applies, and what a transaction cost under it. Pure.
+
+Joins energy and money: turns registers into spans for the tariffs that need to know when energy was drawn, and leaves
+the arithmetic to billing. A charge can be computed again from its stored readings and its tariff.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from csms.billing.bands import Span
+from csms.billing.money import Currency
+from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price
+from csms.charging.working_set import Point, TariffAssignment, Transaction, WorkingSet
+
+_HOUR = timedelta(hours=1)
+_IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging
+
+
+def tariff_at(
+    charge_point_id: int,
+    connector_id: int | None,
+    account_group_id: int | None,
+    at: datetime,
+    working_set: WorkingSet,
+) -> Tariff | None:
+    """Return the tariff that applies at a moment: the charge point's own, else the narrowest assignment, else the
+    default.
+
+    Of the tariff's versions the newest that is valid then counts. None where no tariff applies: nobody may charge.
+    """
+    charge_point = working_set.charge_points[charge_point_id]
+    fitting = [
+        one
+        for one in working_set.assignments
+        if one.account_group_id in {None, account_group_id}
+        and one.station_group_id in {None, charge_point.group_id}
+        and one.charge_point_id in {None, charge_point_id}
+        and one.connector_id in {None, connector_id}
+    ]
+    names = [one.tariff_name for one in sorted(fitting, key=_narrowness, reverse=True)]
+    own = working_set.tariff_names.get(charge_point.tariff_id) if charge_point.tariff_id is not None else None
+    # An account group's own prices (staff, residents) go before those of the place.
+    before = [one.tariff_name for one in fitting if one.account_group_id is not None]
+    for name in (*(name for name in names if name in before), own, *names, working_set.default_tariff):
+        if name is not None and (tariff := _valid(name, at, working_set)) is not None:
+            return tariff
+    return None
+
+
+def _narrowness(one: TariffAssignment) -> tuple[bool, bool, bool, bool]:
+    return (
+        one.account_group_id is not None,
+        one.connector_id is not None,
+        one.charge_point_id is not None,
+        one.station_group_id is not None,
+    )
+
+
+def _valid(name: str, at: datetime, working_set: WorkingSet) -> Tariff | None:
+    versions = [
+        one
+        for one in working_set.tariffs.get(name, ())
+        if (one.valid_from is None or one.valid_from <= at) and (one.valid_to is None or at < one.valid_to)
+    ]
+    return max(versions, key=lambda one: one.version).tariff if versions else None
+
+
+def charge_of(one: Transaction, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
+    """Price a transaction from its start to a register at a moment; `points` are its readings, in any order."""
+    tariff = decode_tariff(one.tariff_json)
+    energy_wh = max(0, end_wh - one.meter_start_wh)
+    spans = tuple(spans_between(one, end_wh, end_at, points)) if tariff.needs_spans else ()
+    return price(tariff, Usage(energy_wh, elapsed_s(one.started_at, end_at), spans), currency)
+
+
+def spans_between(one: Transaction, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Iterable[Span]:
+    """Yield what was drawn between the readings, from the start to the end; a reading that does not fit is left out."""
+    at, register = one.started_at, one.meter_start_wh
+    end_at = max(end_at, at)
+    end_wh = max(end_wh, register)
+    inside = [point for point in points if point.at < end_at and point.register_wh <= end_wh]
+    for point in (*sorted(inside, key=lambda each: (each.at, each.register_wh)), Point(end_at, end_wh)):
+        if point.register_wh < register or point.at < at or (point.at == at and point.at != end_at):
+            continue
+        drawn = point.register_wh - register
+        yield Span(at, point.at, drawn, idle=drawn * _HOUR < _IDLE_BELOW_W * (point.at - at))
+        at, register = point.at, point.register_wh
+
+
+def elapsed_s(start: datetime, end: datetime) -> int:
+    """Return whole seconds between two moments, never negative: clocks jump."""
+    return max(0, int((end - start).total_seconds()))
