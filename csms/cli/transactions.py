@@ -41,35 +41,39 @@ def show_list(
         if as_json:
             show_json([_as_json(one, currency) for one in found])
             return
-        time_zone = installation.settings.time_zone
-        columns = (
-            "id",
-            "charge point",
-            "connector",
-            "id tag",
-            "state",
-            "started",
-            "ended",
-            "energy",
-            "cost",
-            "credit left",
+        _show_table(found, currency, installation.settings.time_zone)
+
+
+def _show_table(found: list[TransactionView], currency: Currency, time_zone: str) -> None:
+    numbers = ("id", "connector", "energy", "cost", "credit left")
+    columns = (
+        "id",
+        "charge point",
+        "connector",
+        "id tag",
+        "state",
+        "started",
+        "ended",
+        "energy",
+        "cost",
+        "credit left",
+    )
+    rows = [
+        (
+            one.transaction_id,
+            one.charge_point,
+            one.connector_id,
+            one.id_tag,
+            one.state,
+            moment(one.started_at, time_zone),
+            moment(one.ended_at, time_zone),
+            kwh(one.energy_wh),
+            format_amount(one.cost_minor, currency),
+            "" if one.credit_minor is None else format_amount(one.credit_minor, currency),
         )
-        rows = [
-            (
-                one.transaction_id,
-                one.charge_point,
-                one.connector_id,
-                one.id_tag,
-                one.state,
-                moment(one.started_at, time_zone),
-                moment(one.ended_at, time_zone),
-                kwh(one.energy_wh),
-                format_amount(one.cost_minor, currency),
-                "" if one.credit_minor is None else format_amount(one.credit_minor, currency),
-            )
-            for one in found
-        ]
-        show_table(columns, rows, right=(columns[0], columns[2], *columns[7:]))
+        for one in found
+    ]
+    show_table(columns, rows, right=numbers)
 
 
 @commands.command()
