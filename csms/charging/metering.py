@@ -73,7 +73,8 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
     readings = to_readings(said.charge_point_id, said.connector_id, one, said.values)
     if one is None:
         return Decision(Metered(None), readings)
-    followed = follow(latest(one, readings), working_set, now, still_draws=_draws(one, readings))
+    moved = one if one.state == "ended" else latest(one, readings)  # what was charged stays as it was charged
+    followed = follow(moved, working_set, now, still_draws=_draws(one, readings))
     return Decision(Metered(one.transaction_id, followed.stop_requested), (*readings, *followed.intents))
 
 
