@@ -14,7 +14,8 @@ from csms.billing.money import Currency, format_amount, parse_amount
 _MOST_FIELDS = 100
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LARGEST_NUMBER = 2**31 - 1
-_RATE = re.compile(r"\d{1,9}([.,]\d{1,6})?")
+_RATE = re.compile(r"\d{1,9}([.,]\d{1,6})?", re.ASCII)
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # in amounts that were copied from a page
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -82,6 +83,8 @@ class Form:
             self.refuse(name, "Please enter an amount.")
             return 0
         try:
+            if not typed.replace(_NO_BREAK_SPACE, "").isascii():
+                raise ValueError("is not an amount of money, such as 20.00")
             amount_minor = parse_amount(typed, currency)
         except ValueError as error:
             self.refuse(name, f"“{typed[:30]}” {error}.")

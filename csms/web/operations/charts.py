@@ -13,7 +13,7 @@ from csms.charging.overview import ReadingView
 WIDTH, HEIGHT = 600, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 40, 12, 30
 _MOST_POINTS = 400
-_STEPS_WH: tuple[int, ...] = tuple(digit * 10**power for power in range(2, 9) for digit in (1, 2, 5))
+_STEPS_WH: tuple[int, ...] = tuple(digit * 10**power for power in range(2, 16) for digit in (1, 2, 5))
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 604_800)
 _TICKS = 4
 
