@@ -162,7 +162,7 @@ class Demo:
         )
 
     async def _bring_drivers(self, made: world.World) -> None:
-        watcher = Watcher(self._installation, self._tell, portal_address(self._settings))
+        watcher = Watcher(self._installation, self._tell, portal_address(self._settings), self._command())
         self._background.append(asyncio.create_task(self._watch(watcher)))
         cards = Cards([card.id_tag for card in made.cards], world.UNKNOWN_ID_TAG)
         chance = random.Random(_SEED)  # noqa: S311 - chance, not secrecy
@@ -197,12 +197,17 @@ class Demo:
             how = person.login_link or f"{portal}/login (with the password chosen before)"
             self._say(f"  as {person.role:<15}{how}")
         self._say(f"  Charge points     ws://{self._settings.host}:{running.ocpp_port}/ocpp/IDENTITY")
-        self._say(f"  Commands          CSMS_DATA_DIR={self._settings.data_dir} csms card list")
+        self._say(f"  Commands          {self._command()} card list")
         for card in made.cards:
             self._say(f"  Card              {card.id_tag}  printed number {card.printed_number}  {card.label}")
         self._say(f"Each login link works once. Cars charge at {SPEED} times the real speed. Ctrl-C stops.", "dim")
         self._say("")
         ready.set()
+
+    def _command(self) -> str:
+        """Return how a person types `csms` for this world."""
+        csms = "./run.sh csms" if Path("run.sh").is_file() else "csms"
+        return f"CSMS_DATA_DIR={self._settings.data_dir} {csms}"
 
     def _tell(self, line: Line) -> None:
         text = Text.assemble(

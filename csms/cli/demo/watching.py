@@ -42,11 +42,12 @@ class Line(msgspec.Struct, frozen=True):
 class Watcher:
     """Remembers what it told, and tells what is new."""
 
-    def __init__(self, installation: Installation, tell: Callable[[Line], None], portal: str) -> None:
-        """Begin with what is stored now as known."""
+    def __init__(self, installation: Installation, tell: Callable[[Line], None], portal: str, command: str) -> None:
+        """Begin with what is stored now as known. `command` is how a person types `csms` for this world."""
         self._installation = installation
         self._tell_line = tell
         self._portal = portal
+        self._command = command
         self._online: dict[str, datetime | None] = {}
         self._transactions: dict[int, TransactionView] = {}
         self._progress: dict[int, datetime] = {}
@@ -100,7 +101,7 @@ class Watcher:
         if one.reason == "no credit":
             card = find_card(connection, one.id_tag)
             left = "" if card is None else f" ({self._money(card.available_minor)} available)"
-            text += f"{left}. Top it up in the portal, {self._portal}, or: csms card top-up {one.id_tag} 20.00"
+            text += f"{left}. Top it up at {self._portal} or with: {self._command} card top-up {one.id_tag} 20.00"
         self._tell(one.charge_point, text, "bad")
 
     def _transaction(self, connection: Connection, one: TransactionView) -> None:
