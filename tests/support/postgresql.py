@@ -13,10 +13,11 @@ _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: i
 
 
 class Cluster:
-    """Starts with the object, ends with `stop`. Durability is off: the tests lose the data anyway."""
+    """Starts with the object, ends with `stop`. Nothing guards from power cuts: the data are lost anyway."""
 
-    def __init__(self, folder: Path) -> None:
-        """Create a cluster in `folder` and start it."""
+    def __init__(self, folder: Path, *, survives_halt: bool = False) -> None:
+        """Create a cluster in `folder` and start it. `survives_halt`: a commit is kept by `halt`, as it costs more."""
+        self._synchronous_commit = "on" if survives_halt else "off"
         assert _BINARIES, "PostgreSQL is missing: ./run.sh test installs it"
         self._bin = _BINARIES[-1]
         self._folder = folder
@@ -36,7 +37,8 @@ class Cluster:
         """Start the server, again if it was halted."""
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
-            "-c synchronous_commit=off -c full_page_writes=off -c dynamic_shared_memory_type=mmap "
+            f"-c synchronous_commit={self._synchronous_commit} -c full_page_writes=off "
+            "-c dynamic_shared_memory_type=mmap "
             "-c max_connections=200"
         )
         log = str(self._folder / "log")
