@@ -82,12 +82,9 @@ class Form:
         if not typed:
             self.refuse(name, "Please enter an amount.")
             return 0
-        try:
-            if not typed.replace(_NO_BREAK_SPACE, "").isascii():
-                raise ValueError("is not an amount of money, such as 20.00")
-            amount_minor = parse_amount(typed, currency)
-        except ValueError as error:
-            self.refuse(name, f"“{typed[:30]}” {error}.")
+        amount_minor, why = _amount(typed, currency)
+        if why:
+            self.refuse(name, f"“{typed[:30]}” {why}.")
             return 0
         if amount_minor < least_minor:
             self.refuse(name, "The amount must be more than zero." if least_minor else "The amount cannot be negative.")
@@ -127,3 +124,13 @@ class Form:
             self.refuse(name, "A whole number.")
             return None
         return int(typed)
+
+
+def _amount(typed: str, currency: Currency) -> tuple[int, str]:
+    """Read an amount; return it in minor units, or what is wrong with it. Digits of other scripts are not ours."""
+    if not typed.replace(_NO_BREAK_SPACE, "").isascii():
+        return 0, "is not an amount of money, such as 20.00"
+    try:
+        return parse_amount(typed, currency), ""
+    except ValueError as error:
+        return 0, str(error)

@@ -162,9 +162,7 @@ def _furnish(installation: Installation) -> DeskView:
         connection.execute(insert(models.tariff), tariff)
         site = add_site(connection, name="Yard", time_zone="Europe/Sofia")
         assert site is not None
-        desk = add_desk(
-            connection, name="Desk 1", site_id=site.site_id, currency=installation.currency, now=now
-        )
+        desk = add_desk(connection, name="Desk 1", site_id=site.site_id, currency=installation.currency, now=now)
         assert desk is not None
         for role in ROLES:
             desk_id = desk.desk_id if role in {"cashier", "supervisor"} else None

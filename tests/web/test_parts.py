@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from csms.billing.money import Currency
 from csms.charging.overview import ReadingView
-from csms.web.formatting import Formats, choose_locale
+from csms.web.formatting import DASH, Formats, choose_locale
 from csms.web.forms import Form, decode_form
 from csms.web.limits import FailureLimiter
 from csms.web.operations.charts import HEIGHT, WIDTH, draw
@@ -24,7 +24,7 @@ def _formats(language: str = "", currency: Currency = EUR) -> Formats:
 
 
 def test_amounts_follow_language_and_currency() -> None:
-    assert _formats().money(-123456) == "−€1,234.56"
+    assert _formats().money(-123456) == "\N{MINUS SIGN}€1,234.56"
     assert _formats().money(500, signed=True) == "+€5.00"
     assert _formats("en-US,en;q=0.9").money(123456) == "€1,234.56"
     assert _formats(currency=Currency("JPY", 0)).money(1234).endswith("1,234")
@@ -43,12 +43,19 @@ def test_moments_are_written_in_the_zone_across_the_change_of_clocks() -> None:
     formats = _formats()
     assert formats.exactly(datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)) == "29 Mar 2026, 02:59:59"
     assert formats.exactly(datetime(2026, 3, 29, 1, 0, 0, tzinfo=UTC)) == "29 Mar 2026, 04:00:00"
-    assert formats.moment(None) == "–"
+    assert formats.moment(None) == DASH
 
 
 @pytest.mark.parametrize(
     ("before", "written"),
-    [(5, "5 s ago"), (119, "119 s ago"), (600, "10 min ago"), (7200, "2 h ago"), (3 * 86400, "3 days ago"), (-9, "0 s ago")],
+    [
+        (5, "5 s ago"),
+        (119, "119 s ago"),
+        (600, "10 min ago"),
+        (7200, "2 h ago"),
+        (3 * 86400, "3 days ago"),
+        (-9, "0 s ago"),
+    ],
 )
 def test_ages_have_one_unit(before: int, written: str) -> None:
     assert _formats().ago(NOW - timedelta(seconds=before)) == written

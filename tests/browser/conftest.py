@@ -1,0 +1,87 @@
+"""A real browser at a real server: the portal on a free port of loopback, and Debian's Chromium without a screen."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.conftest import settings_for
+from tests.web.portal import PortalWorld, open_portal
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Visitor:
+    """Pages of one served portal; every complaint of the browser is kept."""
+
+    def __init__(self, url: str, portal: PortalWorld, browser: Browser) -> None:
+        self.url = url
+        self.portal = portal
+        self.browser = browser
+        self.complaints: list[str] = []
+
+    async def page(self, *, width: int = 1280) -> Page:
+        """Open a new, empty browser window of its own cookies."""
+        context = await self.browser.new_context(
+            base_url=self.url, viewport={"width": width, "height": 800}, locale="en-GB"
+        )
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        return page
+
+    async def logged_in(self, username: str, *, width: int = 1280) -> Page:
+        """Log a person in by a one-time link, as on their first day."""
+        page = await self.page(width=width)
+        await page.goto(self.portal.link_for(username, f"link-of-{username}-{len(self.browser.contexts)}"))
+        await page.get_by_label("New password").fill("a long enough sentence")
+        await page.get_by_label("The same again").fill("a long enough sentence")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(lambda url: "/login" not in url)
+        return page
+
+
+@asynccontextmanager
+async def _served(portal: PortalWorld) -> AsyncIterator[str]:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(portal.app, log_level="warning", lifespan="off"))
+    serving = asyncio.create_task(server._serve([listening]))  # the signals stay with pytest
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listening.close()
+
+
+@pytest.fixture
+async def visitor(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Visitor]:
+    """Someone with a browser in front of the portal."""
+    async with (
+        open_portal(settings_for(sqlite_url, tmp_path)) as portal,
+        _served(portal) as url,
+        async_playwright() as playwright,
+    ):
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield Visitor(url, portal, browser)
+        finally:
+            await browser.close()

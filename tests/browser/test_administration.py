@@ -1,0 +1,67 @@
+"""An administrator's and an operator's work in a real browser: adopting a station, and watching one charge."""
+
+import re
+from datetime import timedelta
+
+from playwright.async_api import expect
+
+from csms import clock
+from csms.charging.metering import MeterValue, MeterValues, Sample
+from csms.charging.stations import AddChargePoint, Admitted, Connect
+from csms.charging.transactions import StartTransaction
+from tests.browser.conftest import Visitor
+from tests.web.portal import CARD
+
+
+async def test_an_administrator_adopts_a_station_that_asked(visitor: Visitor) -> None:
+    submit = visitor.portal.engine.submit
+    await submit(Connect("WEST-07", None, "192.0.2.7", False, "00"))
+    page = await visitor.logged_in("administrator")
+    await page.get_by_role("link", name="to adopt").click()
+    await page.get_by_role("button", name="Adopt WEST-07").click()
+    await page.get_by_role("button", name="Adopt", exact=True).click()
+    await expect(page.get_by_text("This key is shown only now")).to_be_visible()
+    key = await page.locator("#key").inner_text()
+    assert re.fullmatch(r"[0-9a-f]{40}", key)
+    assert isinstance(await submit(Connect("WEST-07", bytes.fromhex(key), "192.0.2.7", False, "00")), Admitted)
+    await page.get_by_role("button", name="To the station").click()
+    await expect(page.get_by_role("heading", name="WEST-07")).to_be_visible()
+    await expect(page.locator("body")).not_to_contain_text(key)
+    assert visitor.complaints == []
+
+
+async def test_the_overview_updates_by_itself_and_says_when_it_cannot(visitor: Visitor) -> None:
+    submit = visitor.portal.engine.submit
+    station = await submit(AddChargePoint("EAST-01", 0, None, None))
+    page = await visitor.logged_in("operator")
+    await expect(page.locator("#live")).to_contain_text("Nothing is charging at the moment")
+    begin = clock.now() - timedelta(minutes=30)
+    started = await submit(StartTransaction(station, 1, CARD, 0, begin, begin.isoformat()))
+    samples = (Sample("4000"), Sample("8000", "Power.Active.Import", "W"))
+    value = MeterValue(clock.now(), samples, "[]")
+    await submit(MeterValues(station, 1, started.transaction_id, (value,)))
+    await expect(page.locator("#live")).to_contain_text("4.00 kWh")
+    await expect(page.locator("#live")).to_contain_text("8.0 kW")
+    await page.get_by_role("link", name="Details").or_(page.get_by_label("Transaction 1")).first.click()
+    await expect(page.locator("svg.chart")).to_be_visible()
+    assert visitor.complaints == []
+    await page.goto("/dashboard")
+    await page.route("**/live*", lambda route: route.abort())
+    await expect(page.get_by_text("The server does not answer at the moment")).to_be_visible()
+    await page.unroute("**/live*")
+    await expect(page.get_by_text("The server does not answer at the moment")).to_be_hidden()
+
+
+async def test_every_page_fits_a_phone_and_the_menu_folds(visitor: Visitor) -> None:
+    await visitor.portal.engine.submit(AddChargePoint("EAST-01-WITH-A-RATHER-LONG-IDENTITY-" * 5, 0, None, None))
+    page = await visitor.logged_in("administrator", width=390)
+    paths = ("/dashboard", "/stations", "/stations/1", "/transactions", "/cards", "/journal", "/tariffs", "/staff")
+    for path in (*paths, "/sites", "/accounts", "/review", "/stations/add"):
+        await page.goto(path)
+        overflow = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0, path
+    await expect(page.get_by_role("link", name="Journal")).to_be_hidden()
+    await page.get_by_role("button", name="Menu").click()
+    await page.get_by_role("link", name="Journal").click()
+    await expect(page.get_by_role("heading", name="Journal")).to_be_visible()
+    assert visitor.complaints == []
