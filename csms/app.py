@@ -14,6 +14,7 @@ from csms import clock
 from csms.central_system import CentralSystem
 from csms.charging import store
 from csms.charging.engine import Engine
+from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
 from csms.connections import Connections
@@ -63,6 +64,9 @@ async def run(
     )
     central_system = CentralSystem(settings, engine, connections, dispatcher, clock.now)
     engine.on_commands = dispatcher.ring
+    guards = Guards(engine, clock.now, connections.lag_ms)
+    engine.on_watches = guards.watch
+    central_system.on_watches = guards.watch
     engine.on_availability = central_system.on_availability
     portal_socket = _bind(settings)
     engine.start()
@@ -72,7 +76,8 @@ async def run(
         running = Running(installation, central_system.port, portal_socket.getsockname()[1])
         log.info("serving", ocpp_port=running.ocpp_port, portal_port=running.portal_port)
         tasks = [
-            asyncio.create_task(each) for each in (portal.serve(), dispatcher.poll(), central_system.note_heard_of())
+            asyncio.create_task(each)
+            for each in (portal.serve(), dispatcher.poll(), guards.run(), central_system.note_heard_of())
         ]
         if on_ready is not None:
             on_ready(running)

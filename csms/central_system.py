@@ -9,7 +9,7 @@ import asyncio
 import base64
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -22,8 +22,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from csms.charging.engine import Engine
-from csms.charging.stations import Admitted, Connect, Disconnect, HeardOf, Open
-from csms.charging.working_set import Seen
+from csms.charging.stations import Admitted, Connect, Disconnect, HeardOf, Open, Opened
+from csms.charging.working_set import Seen, Watch
 from csms.clock import Clock, monotonic_s
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
@@ -77,6 +77,7 @@ class CentralSystem:
         self._server: Server | None = None
         self._ends: list[Disconnect] = []  # ends of connections that could not be stored yet
         self._tasks: set[asyncio.Future[object]] = set()  # kept alive until they are done
+        self.on_watches: Callable[[dict[int, Watch]], None] = lambda _: None
         self.counts: Counter[str] = Counter()  # unreadable frames, refused handshakes, rejected calls
 
     @property
@@ -209,9 +210,10 @@ class CentralSystem:
                 connection.asker.address,
                 connection.asker.subprotocol,
             )
-            waiting = await self._engine.submit(opened)
+            taken_up: Opened = await self._engine.submit(opened)
             log.info("connected", address=connection.asker.address, accepted=link.accepted)
-            if waiting:
+            self.on_watches(taken_up.watches)
+            if taken_up.commands_wait:
                 self._dispatcher.ring({link.charge_point_id})
             await self._receive(connection, link)
         except ConnectionClosed:

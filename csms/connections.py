@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 
+_USUAL_LAG_MS = 1500  # until a charge point was measured
+
 
 class Link:
     """One live WebSocket of a charge point."""
@@ -18,6 +20,7 @@ class Link:
         "connection_id",
         "heard_at",
         "identity",
+        "lag_ms",
         "outstanding",
         "replaced",
         "rung",
@@ -44,10 +47,16 @@ class Link:
         self.heard_at = heard_at
         self.send = send
         self.close = close
+        self.lag_ms = _USUAL_LAG_MS
         self.replaced = False
         self.sending = False  # a task is at work on this charge point's commands
         self.rung = False  # commands may wait that this task has not looked for yet
         self.outstanding: tuple[str, asyncio.Future[object]] | None = None  # our one call that waits for an answer
+
+    def note_lag(self, lag_ms: int) -> None:
+        """Take a measured time between a call and its answer; the lag follows it quickly up and slowly down."""
+        weight = 2 if lag_ms > self.lag_ms else 8
+        self.lag_ms += (lag_ms - self.lag_ms) // weight
 
 
 class Connections:
@@ -68,6 +77,11 @@ class Connections:
     def get(self, charge_point_id: int) -> Link | None:
         """Return the link of a charge point, if it is connected here."""
         return self._links.get(charge_point_id)
+
+    def lag_ms(self, charge_point_id: int) -> int | None:
+        """Return how long a charge point takes to answer, or None where it is not connected here."""
+        link = self._links.get(charge_point_id)
+        return None if link is None else link.lag_ms
 
     def add(self, link: Link) -> Link | None:
         """Register a link and return the one that it replaces."""

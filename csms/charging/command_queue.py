@@ -12,6 +12,7 @@ from csms.billing.books import Decision
 from csms.charging.working_set import UNNUMBERED, Command, CommandState, Names, Transaction, WorkingSet
 
 _MAX_ATTEMPTS = 5
+_TRIGGER_LIFETIME = timedelta(seconds=30)
 
 
 class QueueCommand(msgspec.Struct, frozen=True):
@@ -69,6 +70,22 @@ def stop_command(one: Transaction, working_set: WorkingSet, requested_by: str, n
     )
 
 
+def trigger_command(one: Transaction, working_set: WorkingSet, now: datetime) -> Command:
+    """Return the command that asks for a fresh reading of a transaction; of no use when it comes late."""
+    payload = msgspec.json.encode({"requestedMessage": "MeterValues", "connectorId": one.connector_id}).decode()
+    asked = stop_command(one, working_set, "credit guard", now)
+    return msgspec.structs.replace(
+        asked, action="TriggerMessage", payload_json=payload, repeatable=False, expires_at=now + _TRIGGER_LIFETIME
+    )
+
+
+def unlock_command(one: Transaction, working_set: WorkingSet, now: datetime) -> Command:
+    """Return the command that unlocks the connector of a transaction, which ends it (OCPP 1.6, 5.18)."""
+    payload = msgspec.json.encode({"connectorId": one.connector_id}).decode()
+    asked = stop_command(one, working_set, "credit guard", now)
+    return msgspec.structs.replace(asked, action="UnlockConnector", payload_json=payload, repeatable=False)
+
+
 def queue(asked: QueueCommand, working_set: WorkingSet, now: datetime) -> Decision[Command]:
     """Put a command into the queue of its charge point."""
     command = Command(
@@ -102,7 +119,9 @@ def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decisi
 
 
 def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
-    """Record an answer. The first one wins; what is said of an earlier sending, or of a command already decided, changes nothing."""
+    """Record an answer. The first one wins; what is said of an earlier sending, or of a command already decided,
+    changes nothing.
+    """
     command = working_set.commands.get(said.command_id)
     if command is None or command.state != "sent" or command.attempts != said.attempt:
         return Decision(command)

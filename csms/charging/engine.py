@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.billing import prepaid
 from csms.billing.books import Decision
 from csms.billing.money import Currency
-from csms.charging import authorization, command_queue, metering, stations, store, transactions
-from csms.charging.working_set import Names, Policy, WorkingSet
+from csms.charging import authorization, command_queue, credit_guard, metering, stations, store, transactions
+from csms.charging.working_set import Names, Policy, Watch, WorkingSet
 from csms.clock import Clock
 from csms.db import Database, is_conflict, is_storage_failure
 from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailable
@@ -48,6 +48,7 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
     transactions.StartTransaction: transactions.start,
     metering.MeterValues: metering.meter_values,
     transactions.StopTransaction: transactions.stop,
+    credit_guard.GuardDue: credit_guard.due,
     stations.Connect: stations.connect,
     stations.Open: stations.opened,
     stations.Disconnect: stations.disconnect,
@@ -66,13 +67,29 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
 }
 
 
-class Batch:
-    """One unit of work over several inputs: the outcomes (or errors) in order, and whose commands wait."""
+class Effects:
+    """What is to be started once a batch is committed: commands that wait, guards to set, accounts that changed."""
 
-    def __init__(self, outcomes: list[Any], ringing: set[int]) -> None:
+    def __init__(self) -> None:
+        """Nothing, so far."""
+        self.ringing: set[int] = set()
+        self.watches: dict[int, Watch] = {}
+        self.accounts: set[int] = set()
+
+    def add(self, other: "Effects") -> None:
+        """Take another batch's effects in."""
+        self.ringing |= other.ringing
+        self.watches |= other.watches
+        self.accounts |= other.accounts
+
+
+class Batch:
+    """One unit of work over several inputs: the outcomes (or errors) in order, and its effects."""
+
+    def __init__(self, outcomes: list[Any], effects: Effects | None = None) -> None:
         """Keep what came out."""
         self.outcomes = outcomes
-        self.ringing = ringing
+        self.effects = effects or Effects()
 
 
 class Engine:
@@ -95,6 +112,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.available = True
         self.on_commands: Callable[[set[int]], None] = lambda _: None
+        self.on_watches: Callable[[dict[int, Watch], set[int]], None] = lambda _watches, _accounts: None
         self.on_availability: Callable[[bool], None] = lambda _: None
 
     @property
@@ -164,8 +182,11 @@ class Engine:
             working_set = store.load(connection, names, self._currency, self._policy)
             now = self._clock()
             outcomes = [self._decide(one, working_set, now) for one in inputs]
-            ringing = store.write(connection, working_set, now)
-        return Batch(outcomes, ringing)
+            effects = Effects()
+            effects.ringing = store.write(connection, working_set, now)
+        effects.watches = working_set.watches()
+        effects.accounts = set(working_set.books.touched_accounts())
+        return Batch(outcomes, effects)
 
     def _decide(self, asked: Input, working_set: WorkingSet, now: Any) -> Any:  # noqa: ANN401 - any outcome
         try:
@@ -181,23 +202,23 @@ class Engine:
             return self._alone(inputs, str(error.__cause__ or error))
         log.error("storage failed", inputs=len(inputs), error=str(error.__cause__ or error))
         failure = StorageUnavailable("the database did not take it; nothing was stored")
-        return Batch([failure] * len(inputs), set())
+        return Batch([failure] * len(inputs))
 
     def _alone(self, inputs: Sequence[Input], why: str) -> Batch:
         """One input is at fault: do each in a unit of work of its own, so that the others do not suffer."""
         if len(inputs) == 1:
             log.error("input cannot be stored", input=type(inputs[0]).__name__, error=why)
-            return Batch([DecisionFailed(f"{type(inputs[0]).__name__} cannot be stored")], set())
+            return Batch([DecisionFailed(f"{type(inputs[0]).__name__} cannot be stored")])
         outcomes: list[Any] = []
-        ringing: set[int] = set()
+        effects = Effects()
         for one in inputs:
             single = self.run([one])
-            ringing |= single.ringing
+            effects.add(single.effects)
             outcomes += single.outcomes
             if isinstance(single.outcomes[0], StorageUnavailable):  # nor will it take those after it
                 outcomes += single.outcomes * (len(inputs) - len(outcomes))
                 break
-        return Batch(outcomes, ringing)
+        return Batch(outcomes, effects)
 
     def _run(self) -> None:
         while True:
@@ -211,7 +232,7 @@ class Engine:
                 batch = self.run([asked for asked, _ in taken])
             except Exception:
                 log.exception("engine defect")
-                batch = Batch([DecisionFailed("a defect of the engine")] * len(taken), set())
+                batch = Batch([DecisionFailed("a defect of the engine")] * len(taken))
             self.available = not any(isinstance(one, StorageUnavailable) for one in batch.outcomes)
             self._to_loop(self._answer, [future for _, future in taken], batch)
             if not self.available:
@@ -225,8 +246,10 @@ class Engine:
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-        if batch.ringing:
-            self.on_commands(batch.ringing)
+        if batch.effects.ringing:
+            self.on_commands(batch.effects.ringing)
+        if batch.effects.watches or batch.effects.accounts:
+            self.on_watches(batch.effects.watches, batch.effects.accounts)
 
     def _wait_for_storage(self) -> None:
         """Refuse everything until a durable write succeeds again; nobody has to restart anything."""
@@ -234,7 +257,7 @@ class Engine:
             refused = [future for _, future in self._waiting]
             self._waiting.clear()
         failure = StorageUnavailable("the database does not take anything at the moment")
-        self._to_loop(self._answer, refused, Batch([failure] * len(refused), set()))
+        self._to_loop(self._answer, refused, Batch([failure] * len(refused)))
         self._to_loop(self.on_availability, False)
         while not self._stopping and not store.probe(self._database, self._clock()):
             with self._wake:

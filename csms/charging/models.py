@@ -152,6 +152,9 @@ charging_transaction = Table(
     Column("flags", Text, nullable=False, server_default=""),  # what was odd, separated by "; "
     Column("needs_spans", Boolean, nullable=False, server_default=false()),  # its price depends on its readings
     Column("idle_since", Instant, nullable=True),  # no current that counts is drawn since
+    Column("heard_at", Instant, nullable=True),  # when, by our clock, the latest good reading came
+    Column("guard_at", Instant, nullable=True),  # when the credit guard looks again
+    Column("stop_attempts", Integer, nullable=False, server_default="0"),
     CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
     Index(
         "ix_charging_transaction_unfinished",
@@ -223,6 +226,21 @@ review_item = Table(
     Column("evidence_json", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False, index=True),
     Column("resolved_at", Instant, nullable=True),
+)
+
+# What the administrator has to know; cleared when it is over.
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("key", String(100), primary_key=True),
+    Column("kind", String(40), nullable=False),
+    Column("charge_point_id", ForeignKey("charge_point.id"), nullable=True),
+    Column("transaction_id", Integer, nullable=True),
+    Column("text", String(300), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False, index=True),
+    Column("cleared_at", Instant, nullable=True),
 )
 
 authorization_refusal = Table(

@@ -71,7 +71,12 @@ def load(connection: Connection, working_set: WorkingSet) -> None:
         working_set.tariff_names[version.tariff.tariff_id] = version.tariff.name
         if row.is_default:
             working_set.default_tariff = version.tariff.name
-    groups = sorted({one.group_id for one in charge_points if one.group_id is not None})
+    load_groups(connection, working_set)
+
+
+def load_groups(connection: Connection, working_set: WorkingSet) -> None:
+    """Read the policies of the groups that the charge points of the working set belong to."""
+    groups = sorted({one.group_id for one in working_set.charge_points.values() if one.group_id is not None})
     for each in connection.execute(_GROUPS, {"keys": groups}) if groups else ():
         working_set.station_groups[each.id] = as_fact(StationGroup, each)
 

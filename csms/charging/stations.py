@@ -25,7 +25,9 @@ from csms.charging.working_set import (
     Registration,
     Seen,
     UnknownChargePoint,
+    Watch,
     WorkingSet,
+    watch_of,
 )
 
 
@@ -69,7 +71,15 @@ class Open(msgspec.Struct, frozen=True):
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
+        names.unfinished_at.add(self.charge_point_id)
         names.commands_at.add(self.charge_point_id)
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """Whether commands wait for the charge point, and its transactions that the guard has to look at, by id."""
+
+    commands_wait: bool
+    watches: dict[int, Watch]
 
 
 class Disconnect(msgspec.Struct, frozen=True):
@@ -189,12 +199,13 @@ def _adopt(asked: Connect, working_set: WorkingSet) -> Decision[Admitted | Turne
     return Decision(admitted, (NewChargePoint(charge_point),))
 
 
-def opened(said: Open, working_set: WorkingSet, now: datetime) -> Decision[bool]:
-    """Note which node holds the socket, the newest counts; return whether commands wait for the charge point."""
+def opened(said: Open, working_set: WorkingSet, now: datetime) -> Decision[Opened]:
+    """Note which node holds the socket (the newest counts), and say what its node has to take up."""
     connection = Connection(said.charge_point_id, said.connection_id, said.node, said.address, said.subprotocol)
     revived = revive(said.charge_point_id, working_set, now)
     waiting = any(one.state == "queued" for one in (*working_set.commands.values(), *revived))
-    return Decision(waiting, (connection, Seen(said.charge_point_id, now), *revived))
+    watches = {one.transaction_id: watch_of(one) for one in working_set.unfinished(said.charge_point_id)}
+    return Decision(Opened(waiting, watches), (connection, Seen(said.charge_point_id, now), *revived))
 
 
 def hash_key(key: bytes, salt: str) -> str:

@@ -57,6 +57,10 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy) -> W
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
     _load_points(connection, working_set)
+    if names.places_of_transactions:
+        known = {one.charge_point_id for one in working_set.transactions.values()} - set(working_set.charge_points)
+        _take_charge_points(working_set, _rows(connection, _CHARGE_POINTS_BY_ID, known))
+        places.load_groups(connection, working_set)
     for statement, keys in ((_COMMANDS_BY_ID, names.command_ids), (_COMMANDS_WAITING, names.commands_at)):
         for row in _rows(connection, statement, keys):
             working_set.commands[row[0]] = Command(*row)
@@ -88,12 +92,16 @@ def probe(database: Database, now: datetime) -> bool:
 def _load_charge_points(connection: Sql, names: Names, working_set: WorkingSet) -> None:
     by_id, by_identity = (_CHARGE_POINTS_BY_ID, names.charge_point_ids), (_CHARGE_POINTS_BY_IDENTITY, names.identities)
     for statement, keys in (by_id, by_identity):
-        for row in _rows(connection, statement, keys):
-            charge_point = ChargePoint(*row)
-            working_set.charge_points[charge_point.charge_point_id] = charge_point
-            working_set.identities[charge_point.identity] = charge_point.charge_point_id
+        _take_charge_points(working_set, _rows(connection, statement, keys))
     if names.tariffs:
         places.load(connection, working_set)
+
+
+def _take_charge_points(working_set: WorkingSet, rows: Iterable[Any]) -> None:
+    for row in rows:
+        charge_point = ChargePoint(*row)
+        working_set.charge_points[charge_point.charge_point_id] = charge_point
+        working_set.identities[charge_point.identity] = charge_point.charge_point_id
 
 
 def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -> None:
@@ -164,6 +172,11 @@ def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     _update(connection, _CHANGE_TRANSACTION, [working_set.transactions[key] for key in changed], "transaction_id")
     _put_new(connection, models.reading, list(working_set.readings.values()), now)
     _put_new(connection, models.review_item, list(working_set.review_items.values()), now)
+    alarms = [
+        _row(one) | {"attempts": 1, "first_seen_at": now, "last_at": now, "cleared_at": None}
+        for one in working_set.alarms.values()
+    ]
+    _upsert(connection, models.alarm, alarms)
     return ringing
 
 

@@ -233,6 +233,7 @@ def _end(
         meter_stop_wh=said.meter_stop_wh,
         ended_at=said.happened_at,
         end_recorded_at=now,
+        guard_at=None,
         stop_reason=said.reason or "Local",
         stop_id_tag=None if said.id_tag is None else normalize_id_tag(said.id_tag)[:20],
         stop_authorization_status=None if authorization is None else authorization.status,

@@ -74,6 +74,9 @@ class Transaction(msgspec.Struct, frozen=True):
     flags: str = ""
     needs_spans: bool = False
     idle_since: datetime | None = None
+    heard_at: datetime | None = None
+    guard_at: datetime | None = None
+    stop_attempts: int = 0
 
 
 class StationGroup(msgspec.Struct, frozen=True):
@@ -138,6 +141,24 @@ class ReviewItem(msgspec.Struct, frozen=True):
     transaction_id: int | None
     explanation: str
     evidence_json: str
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Something that the administrator has to know; raised again it only counts."""
+
+    key: str
+    kind: str
+    charge_point_id: int | None
+    transaction_id: int | None
+    text: str
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """When the credit guard looks at a transaction (None: not at all, it ended)."""
+
+    charge_point_id: int
+    account_id: int | None
+    guard_at: datetime | None
 
 
 class ConnectorStatus(msgspec.Struct, frozen=True):
@@ -233,6 +254,7 @@ class Names(MoneyNames):
     command_ids: set[int] = field(default_factory=set)
     commands_at: set[int] = field(default_factory=set)
     tariffs: bool = False
+    places_of_transactions: bool = False  # the charge points of the named transactions, with their groups
     new_transactions: int = 0
     new_commands: int = 0
     new_charge_points: int = 0
@@ -279,6 +301,7 @@ class WorkingSet:
     changed_charge_points: set[int] = field(default_factory=set)
     readings: dict[tuple[int, int, datetime, int], Reading] = field(default_factory=dict)
     review_items: dict[str, ReviewItem] = field(default_factory=dict)
+    alarms: dict[str, Alarm] = field(default_factory=dict)
     connectors: dict[tuple[int, int], ConnectorStatus] = field(default_factory=dict)
     refusals: dict[tuple[int, str], AuthorizationRefusal] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
@@ -306,11 +329,20 @@ class WorkingSet:
         """Return the id of the charge point that is created next in this batch."""
         return self.free_charge_point_ids[len(self.new_charge_points)]
 
+    def watches(self) -> dict[int, Watch]:
+        """Return when the guard looks at the transactions of this batch that began, changed or ended."""
+        return {key: watch_of(self.transactions[key]) for key in self.new_transactions | self.changed_transactions}
+
     def take(self, intents: tuple[Any, ...]) -> None:
         """Apply intents in order."""
         for intent in intents:
             if not self.books.take(intent):
                 _TAKERS[type(intent)](self, intent)
+
+
+def watch_of(one: Transaction) -> Watch:
+    """Return when the guard looks at a transaction."""
+    return Watch(one.charge_point_id, one.account_id, one.guard_at if one.state == "open" else None)
 
 
 def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
@@ -364,6 +396,10 @@ def _take_review(working_set: WorkingSet, one: ReviewItem) -> None:
     working_set.review_items.setdefault(one.key, one)
 
 
+def _take_alarm(working_set: WorkingSet, one: Alarm) -> None:
+    working_set.alarms[one.key] = one
+
+
 def _take_refusal(working_set: WorkingSet, one: AuthorizationRefusal) -> None:
     working_set.refusals[one.charge_point_id, one.id_tag] = one
 
@@ -397,6 +433,7 @@ _TAKERS: dict[type, _Taker] = {
     Connection: _take_connection,
     ConnectionGone: _take_gone,
     ReviewItem: _take_review,
+    Alarm: _take_alarm,
     AuthorizationRefusal: _take_refusal,
     Seen: _take_seen,
     UnknownChargePoint: _take_unknown,

@@ -15,6 +15,7 @@ from csms.charging import models
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.engine import Engine
 from csms.charging.working_set import Command
+from csms.clock import monotonic_s
 from csms.commands.answers import CommandUnsendable, judge, write_call
 from csms.connections import Connections, Link
 from csms.db import Database
@@ -117,8 +118,10 @@ class Dispatcher:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         link.outstanding = (message_id, future)
         try:
+            sent_s = monotonic_s()
             await link.send(frame)
             answer = await asyncio.wait_for(future, self._call_timeout_s)
+            link.note_lag(int((monotonic_s() - sent_s) * 1000))
         except TimeoutError:
             bound.warning("command not answered")
             return AnswerCommand(*sending, "timed out", None, f"no answer within {self._call_timeout_s:g} s")

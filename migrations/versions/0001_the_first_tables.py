@@ -247,6 +247,21 @@ def _create_tables() -> None:
         sa.UniqueConstraint("code", name="uq_ledger_account_code"),
     )
     op.create_table(
+        "alarm",
+        sa.Column("key", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("charge_point_id", sa.Integer(), nullable=True),
+        sa.Column("transaction_id", sa.Integer(), nullable=True),
+        sa.Column("text", sa.String(length=300), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["charge_point_id"], ["charge_point.id"], name="fk_alarm_charge_point_id"),
+        sa.PrimaryKeyConstraint("key", name="pk_alarm"),
+    )
+    op.create_index("ix_alarm_last_at", "alarm", ["last_at"], unique=False)
+    op.create_table(
         "authorization_refusal",
         sa.Column("charge_point_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("id_tag", sa.String(length=20), nullable=False),
@@ -309,6 +324,9 @@ def _create_tables() -> None:
         sa.Column("flags", sa.Text(), server_default="", nullable=False),
         sa.Column("needs_spans", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("idle_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("guard_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("stop_attempts", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="ck_charging_transaction_state"),
         sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_charging_transaction_account_id"),
         sa.ForeignKeyConstraint(

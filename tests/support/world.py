@@ -3,6 +3,7 @@
 Everything real: database, engine, sockets. A state is reached by sending the messages that lead to it.
 """
 
+import asyncio
 import base64
 import itertools
 from collections.abc import AsyncIterator, Iterable
@@ -21,6 +22,7 @@ from csms.billing.reports import CardView
 from csms.central_system import CentralSystem
 from csms.charging import models, overview, stations
 from csms.charging.engine import Input
+from csms.charging.guards import Guards
 from csms.charging.overview import TransactionView
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
@@ -190,9 +192,13 @@ async def open_world(settings: Settings, *, furnish: bool = True) -> AsyncIterat
     )
     central_system = CentralSystem(settings, installation.engine, connections, dispatcher, clock.now)
     installation.engine.on_commands = dispatcher.ring
+    guards = Guards(installation.engine, clock.now, connections.lag_ms)
+    installation.engine.on_watches = guards.watch
+    central_system.on_watches = guards.watch
     installation.engine.on_availability = central_system.on_availability
     installation.engine.start()
     await central_system.start()
+    guarding = asyncio.create_task(guards.run())
     opened = World(installation, central_system, dispatcher, connections)
     try:
         if furnish:
@@ -201,6 +207,7 @@ async def open_world(settings: Settings, *, furnish: bool = True) -> AsyncIterat
             await opened.issue_card(CARD, 2000)
         yield opened
     finally:
+        guarding.cancel()
         await central_system.stop()
         await dispatcher.stop()
         await installation.engine.stop()

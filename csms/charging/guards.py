@@ -1,0 +1,103 @@
+"""The credit guard's alarm clock: wakes up when a transaction is due and hands `GuardDue` to the engine.
+
+Derived state: the moments stand in the rows, and a node takes up those of a station when it connects here. Decides
+nothing; what is due and what follows is `credit_guard`'s matter. A change of an account makes all its transactions
+due at once.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from csms.charging.credit_guard import GuardDue
+from csms.charging.engine import Engine
+from csms.charging.working_set import Watch
+from csms.clock import Clock
+from csms.errors import CsmsError
+
+log = structlog.get_logger()
+
+_RETRY = timedelta(seconds=2)
+_AT_ONCE = 64  # inputs handed to the engine together
+
+
+class Guards:
+    """The transactions of this process's stations, by when they are due."""
+
+    def __init__(self, engine: Engine, clock: Clock, lag_ms: Callable[[int], int | None]) -> None:
+        """`lag_ms` tells how long a charge point takes to answer, or None where it is not connected here."""
+        self._engine = engine
+        self._clock = clock
+        self._lag_ms = lag_ms
+        self._watches: dict[int, Watch] = {}
+        self._by_account: dict[int, set[int]] = {}
+        self._heap: list[tuple[datetime, int]] = []
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        """How many transactions are watched."""
+        return len(self._watches)
+
+    def watch(self, watches: dict[int, Watch], accounts: set[int] | None = None) -> None:
+        """Take new moments; transactions of `accounts` that got none are looked at once, since their credit changed."""
+        for transaction_id, watch in watches.items():
+            self._set(transaction_id, watch)
+        for account_id in accounts or ():
+            for transaction_id in self._by_account.get(account_id, set()) - watches.keys():
+                known = self._watches[transaction_id]
+                self._set(transaction_id, Watch(known.charge_point_id, known.account_id, self._clock()))
+        self._changed.set()
+
+    def _set(self, transaction_id: int, watch: Watch) -> None:
+        old = self._watches.pop(transaction_id, None)
+        if old is not None and old.account_id is not None:
+            self._by_account[old.account_id].discard(transaction_id)
+            if not self._by_account[old.account_id]:
+                del self._by_account[old.account_id]
+        if watch.guard_at is None or self._lag_ms(watch.charge_point_id) is None:
+            return
+        self._watches[transaction_id] = watch
+        if watch.account_id is not None:
+            self._by_account.setdefault(watch.account_id, set()).add(transaction_id)
+        heapq.heappush(self._heap, (watch.guard_at, transaction_id))
+
+    async def run(self) -> None:
+        """Look at what is due, for ever."""
+        while True:
+            due = self._take_due()
+            if due:
+                await asyncio.gather(*(self._look(transaction_id) for transaction_id in due))
+                continue
+            self._changed.clear()
+            wait_s = None
+            if self._heap:
+                wait_s = max(0, (self._heap[0][0] - self._clock()) / timedelta(seconds=1))
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait_s)
+            except TimeoutError:
+                continue
+
+    def _take_due(self) -> list[int]:
+        now, due = self._clock(), []
+        while self._heap and self._heap[0][0] <= now and len(due) < _AT_ONCE:
+            guard_at, transaction_id = heapq.heappop(self._heap)
+            watch = self._watches.get(transaction_id)
+            if watch is not None and watch.guard_at == guard_at:  # else it was set to another moment since
+                due.append(transaction_id)
+        return due
+
+    async def _look(self, transaction_id: int) -> None:
+        watch = self._watches[transaction_id]
+        lag_ms = self._lag_ms(watch.charge_point_id)
+        if lag_ms is None:  # its station is gone; whoever it connects to takes the transaction up
+            self._set(transaction_id, Watch(watch.charge_point_id, watch.account_id, None))
+            return
+        try:
+            await self._engine.submit(GuardDue(transaction_id, lag_ms))  # the next moment comes with the commit
+        except CsmsError as error:
+            log.warning("credit guard not served", transaction=transaction_id, error=str(error))
+            later = self._clock() + _RETRY
+            self.watch({transaction_id: Watch(watch.charge_point_id, watch.account_id, later)})
