@@ -22,9 +22,9 @@ from csms.billing.money import Currency
 from csms.billing.setup import set_up
 from csms.charging import verification as energy_verification
 from csms.charging.engine import Engine
+from csms.charging.facts import Policy
 from csms.charging.models import charging_transaction, reading
 from csms.charging.stations import AddChargePoint, hash_key
-from csms.charging.working_set import Policy
 from csms.db import Database
 from csms.migration import migrate
 

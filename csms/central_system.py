@@ -22,8 +22,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from csms.charging.engine import Engine
+from csms.charging.facts import Seen, Watch
 from csms.charging.stations import Admitted, Connect, Disconnect, HeardOf, Open, Opened
-from csms.charging.working_set import Seen, Watch
 from csms.clock import Clock, monotonic_s
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings

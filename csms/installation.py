@@ -11,7 +11,7 @@ from csms.billing.money import Currency
 from csms.billing.prepaid import Limits, limits_of
 from csms.billing.setup import set_up
 from csms.charging.engine import Engine
-from csms.charging.working_set import Policy
+from csms.charging.facts import Policy
 from csms.config import Settings
 from csms.db import Database
 from csms.errors import ConfigurationError

@@ -10,8 +10,9 @@ from typing import Literal
 import msgspec
 
 from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
+from csms.charging.facts import AuthorizationRefusal, AuthorizationStatus
 from csms.charging.pricing import tariff_at
-from csms.charging.working_set import AuthorizationRefusal, AuthorizationStatus, Names, WorkingSet
+from csms.charging.working_set import Names, WorkingSet
 
 Reason = Literal[
     "unknown card",

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from csms.billing.books import Decision
-from csms.charging.working_set import UNNUMBERED, Command, CommandState, Names, Transaction, WorkingSet
+from csms.charging.facts import UNNUMBERED, Command, CommandState, Transaction
+from csms.charging.working_set import Names, WorkingSet
 
 _MAX_ATTEMPTS = 5
 _TRIGGER_LIFETIME = timedelta(seconds=30)

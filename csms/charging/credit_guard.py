@@ -15,8 +15,9 @@ from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
 from csms.billing.tariffs import Tariff, decode_tariff
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
+from csms.charging.facts import Alarm, Point, Transaction
 from csms.charging.pricing import charge_of, elapsed_s
-from csms.charging.working_set import Alarm, Names, Point, Transaction, WorkingSet
+from csms.charging.working_set import Names, WorkingSet
 
 _LONGEST_INTERVAL_S = 900  # the next interval is guessed from the last one, within this bound
 _NEAR = timedelta(seconds=120)  # from here on the end of the credit is computed exactly, and looked for often
@@ -74,7 +75,7 @@ def follow(one: Transaction, working_set: WorkingSet, now: datetime, *, still_dr
 
 
 def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[datetime | None]:
-    """Look at a transaction: stop it if its credit ends within the lag, else ask for a reading; return the next look."""
+    """Stop a transaction if its credit ends within the lag, else ask for a reading; return when to look again."""
     one = working_set.transactions.get(asked.transaction_id)
     if one is None or one.state != "open":
         return Decision(None)
@@ -193,8 +194,10 @@ def _stop_at(one: Transaction, working_set: WorkingSet, lag: timedelta) -> datet
 def _least_time(tariff: Tariff, one: Transaction, credit: int, working_set: WorkingSet) -> timedelta | None:
     """Return the time in which the credit cannot end even at the highest rates of the tariff; None: it never ends."""
     scale = working_set.books.currency.scale
-    per_kwh = max(tariff.rate_per_kwh, *(band.rate_per_kwh for band in tariff.bands), 0)
-    per_minute = max(tariff.rate_per_minute, tariff.rate_per_idle_minute, *(b.rate_per_minute for b in tariff.bands), 0)
+    per_kwh = max([tariff.rate_per_kwh, *(band.rate_per_kwh for band in tariff.bands)])
+    per_minute = max(
+        [tariff.rate_per_minute, tariff.rate_per_idle_minute, *(band.rate_per_minute for band in tariff.bands)]
+    )
     per_hour_minor = ((one.power_w or 0) * per_kwh / 1000 + per_minute * 60) * scale
     left_minor = credit - one.cost_minor
     if per_hour_minor <= 0 or left_minor * 3600 > per_hour_minor * int(_FAR.total_seconds()):

@@ -21,7 +21,8 @@ from csms.billing import prepaid
 from csms.billing.books import Decision
 from csms.billing.money import Currency
 from csms.charging import authorization, command_queue, credit_guard, metering, stations, store, transactions
-from csms.charging.working_set import Names, Policy, Watch, WorkingSet
+from csms.charging.facts import Policy, Watch
+from csms.charging.working_set import Names, WorkingSet
 from csms.clock import Clock
 from csms.db import Database, is_conflict, is_storage_failure
 from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailable

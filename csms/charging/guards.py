@@ -14,7 +14,7 @@ import structlog
 
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Engine
-from csms.charging.working_set import Watch
+from csms.charging.facts import Watch
 from csms.clock import Clock
 from csms.errors import CsmsError
 
@@ -81,7 +81,8 @@ class Guards:
                 continue
 
     def _take_due(self) -> list[int]:
-        now, due = self._clock(), []
+        now = self._clock()
+        due: list[int] = []
         while self._heap and self._heap[0][0] <= now and len(due) < _AT_ONCE:
             guard_at, transaction_id = heapq.heappop(self._heap)
             watch = self._watches.get(transaction_id)

@@ -13,7 +13,8 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging.credit_guard import follow
-from csms.charging.working_set import Names, Reading, Transaction, WorkingSet
+from csms.charging.facts import Reading, Transaction
+from csms.charging.working_set import Names, WorkingSet
 
 _ENERGY = "Energy.Active.Import.Register"
 _POWER = "Power.Active.Import"

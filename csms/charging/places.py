@@ -11,7 +11,8 @@ from csms.billing.bands import Band
 from csms.billing.models import tariff as tariff_table
 from csms.billing.tariffs import Tariff
 from csms.charging import models
-from csms.charging.working_set import StationGroup, TariffAssignment, TariffVersion, WorkingSet
+from csms.charging.facts import StationGroup, TariffAssignment, TariffVersion
+from csms.charging.working_set import WorkingSet
 from csms.db import any_of, as_fact
 
 _tariff, _assignment, _group = tariff_table.c, models.tariff_assignment.c, models.station_group.c

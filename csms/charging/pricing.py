@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from csms.billing.bands import Span
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price
-from csms.charging.working_set import Point, TariffAssignment, Transaction, WorkingSet
+from csms.charging.facts import Point, TariffAssignment, Transaction
+from csms.charging.working_set import WorkingSet
 
 _HOUR = timedelta(hours=1)
 _IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging

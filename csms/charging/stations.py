@@ -15,20 +15,19 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging.command_queue import revive
-from csms.charging.working_set import (
+from csms.charging.facts import (
     ChargePoint,
     Connection,
     ConnectionGone,
     ConnectorStatus,
-    Names,
     NewChargePoint,
     Registration,
     Seen,
     UnknownChargePoint,
     Watch,
-    WorkingSet,
     watch_of,
 )
+from csms.charging.working_set import Names, WorkingSet
 
 
 class Connect(msgspec.Struct, frozen=True):

@@ -19,7 +19,8 @@ from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
 from csms.charging import models, places
-from csms.charging.working_set import ChargePoint, Command, Names, Point, Policy, Transaction, WorkingSet
+from csms.charging.facts import ChargePoint, Command, Point, Policy, Transaction
+from csms.charging.working_set import Names, WorkingSet
 from csms.db import Database, any_of, id_sequence, take_ids
 
 

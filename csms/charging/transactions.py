@@ -15,9 +15,10 @@ from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.prepaid import place_hold, settle, void_hold
 from csms.billing.tariffs import Charge, encode_tariff
 from csms.charging.authorization import Authorization, answer, judge
+from csms.charging.facts import AuthorizationStatus, Point, ReviewItem, Transaction
 from csms.charging.metering import MeterValue, latest, to_readings
 from csms.charging.pricing import charge_of, tariff_at
-from csms.charging.working_set import AuthorizationStatus, Names, Point, ReviewItem, Transaction, WorkingSet
+from csms.charging.working_set import Names, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
 _HARMLESS_DEFICIT_WH = 10

@@ -1,7 +1,7 @@
 """What a charge point's answer means for the command that asked. Pure; knows frames, not sockets."""
 
 from csms.charging.command_queue import AnswerCommand
-from csms.charging.working_set import Command
+from csms.charging.facts import Command
 from csms.errors import CsmsError
 from csms.handlers import wire
 

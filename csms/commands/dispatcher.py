@@ -14,7 +14,7 @@ from sqlalchemy import select
 from csms.charging import models
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.engine import Engine
-from csms.charging.working_set import Command
+from csms.charging.facts import Command
 from csms.clock import monotonic_s
 from csms.commands.answers import CommandUnsendable, judge, write_call
 from csms.connections import Connections, Link

@@ -1,7 +1,7 @@
 """StatusNotification (OCPP 1.6, 4.9): what a connector, or the whole charge point (0), says of itself."""
 
 from csms.charging import stations
-from csms.charging.working_set import ConnectorStatus
+from csms.charging.facts import ConnectorStatus
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import StatusNotification, StatusNotificationResult
 from csms.handlers.timestamps import read_timestamp

@@ -16,8 +16,8 @@ from csms.billing.setup import set_up
 from csms.billing.verification import verify as verify_money
 from csms.charging import authorization, metering, overview, stations, transactions
 from csms.charging.engine import Engine
+from csms.charging.facts import Policy
 from csms.charging.verification import verify as verify_energy
-from csms.charging.working_set import Policy
 from csms.db import Database
 
 EURO = Currency("EUR", 2)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from csms import clock
 from csms.charging import metering, overview, stations, transactions
-from csms.charging.working_set import ConnectorStatus
+from csms.charging.facts import ConnectorStatus
 from tests.web.portal import CARD, PortalWorld
 
 HOSTILE = "<script>alert(1)</script>"

@@ -1,0 +1,251 @@
+"""The facts of charging: frozen values that decisions read and return as intents.
+
+Fields are those of the tables in `models`. A fact knows nothing of how it was loaded or how it will be written.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from csms.billing.tariffs import Tariff
+
+AuthorizationStatus = Literal["Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx"]
+TransactionState = Literal["open", "orphaned", "ended"]
+Registration = Literal["Unknown", "Accepted", "Pending", "Rejected"]
+UNNUMBERED = 0  # the id of a command that gets its number when it is written
+CommandState = Literal["queued", "sent", "accepted", "rejected", "failed", "timed out", "expired"]
+
+
+class ChargePoint(msgspec.Struct, frozen=True):
+    """What decisions need to know of a charge point."""
+
+    charge_point_id: int
+    identity: str
+    security_profile: int
+    key_salt: str | None
+    key_hash: str | None
+    registration: Registration
+    tariff_id: int | None
+    group_id: int | None = None
+    max_power_w: int | None = None
+    vendor: str = ""
+    model: str = ""
+    serial_number: str = ""
+    firmware_version: str = ""
+    booted_at: datetime | None = None
+    firmware_status: str = ""
+    diagnostics_status: str = ""
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One charging transaction; fields as in the table `charging_transaction`."""
+
+    transaction_id: int
+    natural_key: str
+    charge_point_id: int
+    connector_id: int
+    id_tag: str
+    account_id: int | None
+    authorization_status: AuthorizationStatus
+    refusal: str | None
+    state: TransactionState
+    meter_start_wh: int
+    started_at: datetime
+    recorded_at: datetime
+    tariff_json: str
+    register_wh: int
+    register_at: datetime
+    power_w: int | None = None
+    energy_wh: int = 0
+    cost_minor: int = 0
+    stop_requested_at: datetime | None = None
+    stop_key: str | None = None
+    meter_stop_wh: int | None = None
+    ended_at: datetime | None = None
+    end_recorded_at: datetime | None = None
+    stop_reason: str | None = None
+    stop_id_tag: str | None = None
+    stop_authorization_status: AuthorizationStatus | None = None
+    uncharged_reason: str | None = None
+    flags: str = ""
+    needs_spans: bool = False
+    idle_since: datetime | None = None
+    heard_at: datetime | None = None
+    guard_at: datetime | None = None
+    stop_attempts: int = 0
+
+
+class StationGroup(msgspec.Struct, frozen=True):
+    """What the stations of a group have in common; fields as in the table `station_group`."""
+
+    group_id: int
+    is_free: bool = False
+    is_staff_only: bool = False
+    stop_below_w: int | None = None
+    stop_after_s: int | None = None
+    unlock_when_stop_fails: bool = False
+    limits_offline: bool = True
+
+
+class TariffAssignment(msgspec.Struct, frozen=True):
+    """Where a tariff applies: whatever is not None has to fit."""
+
+    tariff_name: str
+    account_group_id: int | None
+    station_group_id: int | None
+    charge_point_id: int | None
+    connector_id: int | None
+
+
+class TariffVersion(msgspec.Struct, frozen=True):
+    """One version of a tariff and when it is valid (None: open)."""
+
+    version: int
+    tariff: Tariff
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A register at a moment."""
+
+    at: datetime
+    register_wh: int
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One MeterValue as it came, and what could be read from it."""
+
+    charge_point_id: int
+    connector_id: int
+    happened_at: datetime
+    digest: int
+    transaction_id: int | None
+    register_wh: int | None
+    power_w: int | None
+    samples_json: str
+    flags: str
+
+
+class ReviewItem(msgspec.Struct, frozen=True):
+    """Something a person has to look at, with the message as evidence."""
+
+    key: str
+    kind: str
+    charge_point_id: int
+    connector_id: int | None
+    transaction_id: int | None
+    explanation: str
+    evidence_json: str
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Something that the administrator has to know; raised again it only counts."""
+
+    key: str
+    kind: str
+    charge_point_id: int | None
+    transaction_id: int | None
+    text: str
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """When the credit guard looks at a transaction (None: not at all, it ended)."""
+
+    charge_point_id: int
+    account_id: int | None
+    guard_at: datetime | None
+
+
+class ConnectorStatus(msgspec.Struct, frozen=True):
+    """What a StatusNotification said last."""
+
+    charge_point_id: int
+    connector_id: int
+    status: str
+    error_code: str
+    info: str
+    vendor_error_code: str
+    happened_at: datetime
+
+
+class AuthorizationRefusal(msgspec.Struct, frozen=True):
+    """A card that was refused at a station, with the true reason, which OCPP has no word for."""
+
+    charge_point_id: int
+    id_tag: str
+    status: AuthorizationStatus
+    reason: str
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """Which node holds a charge point's socket."""
+
+    charge_point_id: int
+    connection_id: str
+    node: str
+    address: str
+    subprotocol: str
+
+
+class ConnectionGone(msgspec.Struct, frozen=True):
+    """This connection ended; a newer one of the same charge point stays."""
+
+    charge_point_id: int
+    connection_id: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """When a charge point was last heard of."""
+
+    charge_point_id: int
+    at: datetime
+
+
+class UnknownChargePoint(msgspec.Struct, frozen=True):
+    """An identity that asked to connect and is not known; an administrator may adopt it."""
+
+    identity: str
+    address: str
+
+
+class NewChargePoint(msgspec.Struct, frozen=True):
+    """A charge point to be created."""
+
+    charge_point: ChargePoint
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A call that we send; fields as in the table `command`."""
+
+    command_id: int
+    charge_point_id: int
+    action: str
+    payload_json: str
+    state: CommandState
+    requested_by: str
+    repeatable: bool
+    created_at: datetime
+    expires_at: datetime
+    transaction_id: int | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    answered_at: datetime | None = None
+    answer_json: str | None = None
+    failure: str | None = None
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """The rules' settings, so that no rule reads one."""
+
+    minimum_start_credit_minor: int
+    id_tag_lifetime_s: int  # how long a station may rely on an authorization
+    command_expiry_s: int
+    heartbeat_interval_s: int
+    boot_retry_interval_s: int
+
+
+def watch_of(one: Transaction) -> Watch:
+    """Return when the guard looks at a transaction."""
+    return Watch(one.charge_point_id, one.account_id, one.guard_at if one.state == "open" else None)
