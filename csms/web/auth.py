@@ -272,7 +272,7 @@ async def log_out(visit: Visit) -> Response:
         ),
     )
     response = visit.go("/login")
-    response.delete_cookie(cookie_name(visit.portal, "login"), path="/")
+    set_cookie(visit, response, "login", "", 0)
     return response
 
 

@@ -134,6 +134,7 @@ async def test_logging_out_ends_the_login_on_the_server(portal: PortalWorld) -> 
     browser = await portal.logged_in("cashier")
     cookie = browser.client.cookies["csms_login"]
     assert (await browser.post("/logout")).url.path == "/login"
+    assert "csms_login" not in browser.client.cookies
     thief = portal.browser()
     thief.client.cookies.set("csms_login", cookie)
     assert (await thief.get("/desk")).url.path == "/login"
