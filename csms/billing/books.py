@@ -45,6 +45,18 @@ class PrepaidAccount(msgspec.Struct, frozen=True):
         return self.balance_minor - self.held_minor
 
 
+class AccountGroup(msgspec.Struct, frozen=True):
+    """Limits of the accounts of a group, in minor units; None: what the settings say for everybody."""
+
+    group_id: int
+    minimum_start_credit_minor: int | None = None
+    maximum_balance_minor: int | None = None
+    maximum_top_up_minor: int | None = None
+    daily_spend_minor: int | None = None
+    simultaneous_transactions: int | None = None
+    is_staff: bool = False
+
+
 class Card(msgspec.Struct, frozen=True):
     """The plastic: an id tag (upper case), a printed number, the account it draws on (None while in stock)."""
 
@@ -143,6 +155,7 @@ class Books:
 
     currency: Currency
     accounts: dict[int, PrepaidAccount] = field(default_factory=dict)
+    account_groups: dict[int, AccountGroup] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
     printed_numbers: set[str] = field(default_factory=set)  # of those that were asked for, the taken ones
     holds: dict[int, Hold] = field(default_factory=dict)
@@ -163,6 +176,10 @@ class Books:
         """Return the account that the card of `id_tag` draws on."""
         card = self.cards.get(id_tag)
         return None if card is None or card.account_id is None else self.accounts[card.account_id]
+
+    def group_of(self, account: PrepaidAccount | None) -> AccountGroup | None:
+        """Return the group of an account, if it has one."""
+        return None if account is None or account.group_id is None else self.account_groups.get(account.group_id)
 
     def take(self, intent: object) -> bool:
         """Apply `intent` where it is one of money's; tell whether it was."""

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from csms.billing import models
-from csms.billing.books import Books, Card, Hold, MoneyNames, PostedEntry, PrepaidAccount
+from csms.billing.books import AccountGroup, Books, Card, Hold, MoneyNames, PostedEntry, PrepaidAccount
 from csms.db import any_of, take_ids
 
-_account = models.ledger_account.c
+_account, _group = models.ledger_account.c, models.account_group.c
 _CARDS = select(
     models.card.c.id_tag,
     models.card.c.printed_number,
@@ -29,6 +29,15 @@ _ACCOUNTS = (
     .order_by(_account.id)  # the order of the locks
     .with_for_update()
 )
+_GROUPS = select(
+    _group.id,
+    _group.minimum_start_credit_minor,
+    _group.maximum_balance_minor,
+    _group.maximum_top_up_minor,
+    _group.daily_spend_minor,
+    _group.simultaneous_transactions,
+    _group.is_staff,
+).where(any_of(_group.id, "keys"))
 _HOLDS = select(
     models.hold.c.reference,
     models.hold.c.account_id,
@@ -56,6 +65,9 @@ def load_accounts(connection: Connection, names: MoneyNames, references: set[int
     """Lock and load the accounts; load the holds of `references` and the entries whose keys were named."""
     for row in _rows(connection, _ACCOUNTS, names.account_ids):
         books.accounts[row[0]] = PrepaidAccount(*row)
+    groups = {one.group_id for one in books.accounts.values() if one.group_id is not None}
+    for row in _rows(connection, _GROUPS, groups):
+        books.account_groups[row[0]] = AccountGroup(*row)
     for row in _rows(connection, _HOLDS, references):
         books.holds[row[0]] = Hold(*row)
     for row in _rows(connection, _ENTRIES, names.entry_keys):

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
-_AMOUNT = re.compile(r"[+-]?\d{1,12}([.,]\d{1,6})?")
+_AMOUNT = re.compile(r"[+-]?\d{1,12}([.,]\d{1,6})?", re.ASCII)
 
 
 class Currency(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from csms.billing.books import (
+    AccountGroup,
     Books,
     Card,
     CardState,
@@ -137,7 +138,8 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
         return Decision(Refused("unknown card"))
     if books.cards[asked.id_tag].state != "active":
         return Decision(Refused("card not active"))
-    if refused := _refuse_amount(asked.amount_minor, account.balance_minor, asked.limits):
+    limits = _limits_for(asked.limits, books.group_of(account))
+    if refused := _refuse_amount(asked.amount_minor, account.balance_minor, limits):
         return Decision(refused)
     transfer = Transfer(asked.source_account_id, account.account_id, asked.amount_minor)
     entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, (transfer,))
@@ -229,6 +231,17 @@ def void_hold(hold: Hold, now: datetime) -> Hold:
 def limits_of(maximum_top_up: Decimal, maximum_balance: Decimal, scale: int) -> Limits:
     """Build limits from settings in currency units."""
     return Limits(int(maximum_top_up * scale), int(maximum_balance * scale))
+
+
+def _limits_for(limits: Limits, group: AccountGroup | None) -> Limits:
+    """Return the limits of an account: its group's where the group sets them, else everybody's."""
+    if group is None:
+        return limits
+    top_up_minor, balance_minor = group.maximum_top_up_minor, group.maximum_balance_minor
+    return Limits(
+        limits.maximum_top_up_minor if top_up_minor is None else top_up_minor,
+        limits.maximum_balance_minor if balance_minor is None else balance_minor,
+    )
 
 
 def _refuse_sale(asked: IssueCard, existing: Card | None, books: Books) -> Refused | None:

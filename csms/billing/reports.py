@@ -122,9 +122,11 @@ def find_card(connection: Connection, typed: str) -> CardView | None:
     """Return the card whose id tag or printed number was typed or read, or None."""
     tag = normalize_id_tag(typed)
     number = func.replace(_card.printed_number, " ", "")
-    statement = _CARDS.where(or_(_card.id_tag == tag, number == tag)).order_by(_card.id_tag != tag)
-    row = connection.execute(statement.limit(1)).first()
-    return None if row is None else as_fact(CardView, row)
+    for condition in (_card.id_tag == tag, _card.printed_number == typed.strip(), number == tag):  # the last one scans
+        row = connection.execute(_CARDS.where(condition).limit(1)).first()
+        if row is not None:
+            return as_fact(CardView, row)
+    return None
 
 
 def list_cards(connection: Connection, *, search: str = "", limit: int, offset: int = 0) -> list[CardView]:

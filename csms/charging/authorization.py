@@ -14,6 +14,8 @@ from csms.charging.facts import AuthorizationRefusal, AuthorizationStatus
 from csms.charging.pricing import tariff_at
 from csms.charging.working_set import Names, WorkingSet
 
+_ALIVE_FOR = timedelta(minutes=15)
+
 Reason = Literal[
     "unknown card",
     "card not sold",
@@ -23,6 +25,10 @@ Reason = Literal[
     "card retired",
     "no credit",
     "no tariff",
+    "staff only",
+    "not at this station",
+    "daily limit",
+    "too many at once",
 ]
 
 _STATUS_BY_REASON: dict[Reason, AuthorizationStatus] = {
@@ -34,6 +40,10 @@ _STATUS_BY_REASON: dict[Reason, AuthorizationStatus] = {
     "card retired": "Blocked",
     "no credit": "Blocked",
     "no tariff": "Blocked",
+    "staff only": "Blocked",
+    "not at this station": "Blocked",
+    "daily limit": "Blocked",
+    "too many at once": "ConcurrentTx",
 }
 _REASON_BY_STATE: dict[str, Reason] = {
     "in stock": "card not sold",
@@ -102,11 +112,68 @@ def _refusal(id_tag: str, charge_point_id: int, working_set: WorkingSet, now: da
         return "card expired"
     account = working_set.books.account_of(id_tag)
     assert account is not None, "an active card has an account"
-    if account.available_minor < max(1, working_set.policy.minimum_start_credit_minor):
+    return _refusal_of_place(account, charge_point_id, working_set) or _refusal_of_money(
+        account, charge_point_id, working_set, now
+    )
+
+
+def _refusal_of_place(account: PrepaidAccount, charge_point_id: int, working_set: WorkingSet) -> Reason | None:
+    group = working_set.books.group_of(account)
+    place = working_set.station_group_of(charge_point_id)
+    if place is not None and place.is_staff_only and (group is None or not group.is_staff):
+        return "staff only"
+    allowed = None if group is None else working_set.station_groups_of.get(group.group_id)
+    if allowed and working_set.charge_points[charge_point_id].group_id not in allowed:
+        return "not at this station"
+    return None
+
+
+def _refusal_of_money(
+    account: PrepaidAccount, charge_point_id: int, working_set: WorkingSet, now: datetime
+) -> Reason | None:
+    place = working_set.station_group_of(charge_point_id)
+    if place is not None and place.is_free:
+        return None
+    if account.available_minor < max(1, minimum_credit_minor(account, working_set)):
         return "no credit"
+    left_minor = left_today_minor(account, working_set)
+    if left_minor is not None and left_minor <= 0:
+        return "daily limit"
     if tariff_at(charge_point_id, None, account.group_id, now, working_set) is None:
         return "no tariff"
     return None
+
+
+def minimum_credit_minor(account: PrepaidAccount, working_set: WorkingSet) -> int:
+    """Return the credit that an account needs to begin, which is also what is set aside then."""
+    group = working_set.books.group_of(account)
+    own = None if group is None else group.minimum_start_credit_minor
+    return working_set.policy.minimum_start_credit_minor if own is None else own
+
+
+def left_today_minor(account: PrepaidAccount, working_set: WorkingSet) -> int | None:
+    """Return what an account may still spend today, running transactions counted; None without a daily limit."""
+    group = working_set.books.group_of(account)
+    if group is None or group.daily_spend_minor is None:
+        return None
+    return group.daily_spend_minor - working_set.spent_today.get(account.account_id, 0)
+
+
+def has_too_many(id_tag: str, account: PrepaidAccount, gone: set[int], working_set: WorkingSet, now: datetime) -> bool:
+    """Tell whether another transaction would exceed the limit: one for each card, or what the account's group says.
+
+    A transaction that was not heard of for a while may be a zombie: it locks nobody out, and its hold protects the
+    credit.
+    """
+    group = working_set.books.group_of(account)
+    running = [
+        one
+        for one in working_set.running.get(account.account_id, ())
+        if one.transaction_id not in gone and now - (one.heard_at or one.started_at) < _ALIVE_FOR
+    ]
+    if group is not None and group.simultaneous_transactions is not None:
+        return len(running) >= group.simultaneous_transactions
+    return any(one.id_tag == id_tag for one in running)
 
 
 def authorize(asked: Authorize, working_set: WorkingSet, now: datetime) -> Decision[Authorization]:

@@ -180,8 +180,8 @@ class Engine:
         for one in inputs:
             one.name(names)
         with self._database.unit_of_work() as connection:
-            working_set = store.load(connection, names, self._currency, self._policy)
             now = self._clock()
+            working_set = store.load(connection, names, self._currency, self._policy, now)
             outcomes = [self._decide(one, working_set, now) for one in inputs]
             effects = Effects()
             effects.ringing = store.write(connection, working_set, now)

@@ -107,6 +107,18 @@ class TariffVersion(msgspec.Struct, frozen=True):
     valid_to: datetime | None
 
 
+class Running(msgspec.Struct, frozen=True):
+    """An open transaction of an account, anywhere, and when it was last heard of."""
+
+    transaction_id: int
+    account_id: int
+    id_tag: str
+    charge_point_id: int
+    connector_id: int
+    started_at: datetime
+    heard_at: datetime | None
+
+
 class Point(msgspec.Struct, frozen=True):
     """A register at a moment."""
 
@@ -210,6 +222,15 @@ class UnknownChargePoint(msgspec.Struct, frozen=True):
     address: str
 
 
+class KeyChange(msgspec.Struct, frozen=True):
+    """How a charge point proves from now on who it is."""
+
+    charge_point_id: int
+    security_profile: int
+    key_salt: str | None
+    key_hash: str | None
+
+
 class NewChargePoint(msgspec.Struct, frozen=True):
     """A charge point to be created."""
 
@@ -244,6 +265,7 @@ class Policy(msgspec.Struct, frozen=True):
     command_expiry_s: int
     heartbeat_interval_s: int
     boot_retry_interval_s: int
+    time_zone: str = "UTC"  # whose midnight begins the day of a daily limit
 
 
 def watch_of(one: Transaction) -> Watch:

@@ -56,6 +56,9 @@ _GROUPS = select(
     _group.unlock_when_stop_fails,
     _group.limits_offline,
 ).where(any_of(_group.id, "keys"))
+_ALLOWED = select(
+    models.account_group_station_group.c.account_group_id, models.account_group_station_group.c.station_group_id
+)
 _BANDS = msgspec.json.Decoder(tuple[Band, ...])
 
 
@@ -73,6 +76,8 @@ def load(connection: Connection, working_set: WorkingSet) -> None:
         if row.is_default:
             working_set.default_tariff = version.tariff.name
     load_groups(connection, working_set)
+    for account_group_id, station_group_id in connection.execute(_ALLOWED):
+        working_set.station_groups_of.setdefault(account_group_id, set()).add(station_group_id)
 
 
 def load_groups(connection: Connection, working_set: WorkingSet) -> None:

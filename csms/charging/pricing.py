@@ -6,6 +6,7 @@ the arithmetic to billing. A charge can be computed again from its stored readin
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from csms.billing.bands import Span
 from csms.billing.money import Currency
@@ -15,6 +16,10 @@ from csms.charging.working_set import WorkingSet
 
 _HOUR = timedelta(hours=1)
 _IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging
+
+
+# What applies at a station where nobody pays.
+FREE = Tariff(0, "free of charge", Decimal(0), Decimal(0), 0, Decimal(0))
 
 
 def tariff_at(

@@ -20,6 +20,7 @@ from csms.charging.facts import (
     Connection,
     ConnectionGone,
     ConnectorStatus,
+    KeyChange,
     NewChargePoint,
     Registration,
     Seen,
@@ -281,10 +282,5 @@ def change_key(asked: ChangeKey, working_set: WorkingSet, now: datetime) -> Deci
     known = working_set.identities.get(asked.identity)
     if known is None:
         return Decision(None)
-    changed = msgspec.structs.replace(
-        working_set.charge_points[known],
-        security_profile=asked.security_profile,
-        key_salt=asked.key_salt,
-        key_hash=asked.key_hash,
-    )
+    changed = KeyChange(known, asked.security_profile, asked.key_salt, asked.key_hash)
     return Decision(known, (changed,))

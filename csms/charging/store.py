@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
-from csms.charging import models, places
+from csms.charging import models, places, spending
 from csms.charging.facts import ChargePoint, Command, Point, Policy, Transaction
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Database, any_of, id_sequence, take_ids
@@ -50,7 +50,7 @@ _POINTS = (
 )
 
 
-def load(connection: Sql, names: Names, currency: Currency, policy: Policy) -> WorkingSet:
+def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now: datetime) -> WorkingSet:
     """Load what the inputs of a batch name."""
     working_set = WorkingSet(Books(currency), policy)
     _load_charge_points(connection, names, working_set)
@@ -58,6 +58,7 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy) -> W
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
     _load_points(connection, working_set)
+    spending.load(connection, names, working_set, now)
     if names.places_of_transactions:
         known = {one.charge_point_id for one in working_set.transactions.values()} - set(working_set.charge_points)
         _take_charge_points(working_set, _rows(connection, _CHARGE_POINTS_BY_ID, known))
@@ -149,7 +150,18 @@ def _change(table: Table, fact: type[msgspec.Struct], id_field: str) -> Any:  # 
 
 _CHANGE_TRANSACTION = _change(_tx, Transaction, "transaction_id")
 _CHANGE_COMMAND = _change(models.command, Command, "command_id")
-_CHANGE_CHARGE_POINT = _change(_cp, ChargePoint, "charge_point_id")
+# What a station says of itself. Place, tariff and key are the administrator's: a boot at the same time leaves them alone.
+_SAID = ("vendor", "model", "serial_number", "firmware_version", "registration", "booted_at")
+_CHANGE_CHARGE_POINT = (
+    update(_cp)
+    .where(_cp.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"b_{name}") for name in (*_SAID, "firmware_status", "diagnostics_status")})
+)
+_CHANGE_KEY = (
+    update(_cp)
+    .where(_cp.c.id == bindparam("b_charge_point_id"))
+    .values({name: bindparam(f"b_{name}") for name in ("security_profile", "key_salt", "key_hash")})
+)
 _CHANGE_SEEN = update(_cp).where(_cp.c.id == bindparam("b_id")).values(last_seen_at=bindparam("b_at"))
 _GONE = delete(models.connection).where(
     models.connection.c.charge_point_id == bindparam("b_charge_point_id"),
@@ -206,6 +218,9 @@ def _write_stations(connection: Sql, working_set: WorkingSet, now: datetime) -> 
     _update(
         connection, _CHANGE_CHARGE_POINT, [working_set.charge_points[key] for key in sorted(changed)], "charge_point_id"
     )
+    if working_set.key_changes:
+        changes = [_row(one) for one in working_set.key_changes]
+        connection.execute(_CHANGE_KEY, [{f"b_{key}": value for key, value in row.items()} for row in changes])
     gone = [{f"b_{key}": value for key, value in _row(one).items()} for one in working_set.gone]
     if gone:
         connection.execute(_GONE, gone)

@@ -14,10 +14,10 @@ import msgspec
 from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.prepaid import place_hold, settle, void_hold
 from csms.billing.tariffs import Charge, encode_tariff
-from csms.charging.authorization import Authorization, answer, judge
+from csms.charging.authorization import Authorization, answer, has_too_many, judge, minimum_credit_minor
 from csms.charging.facts import AuthorizationStatus, Point, ReviewItem, Transaction
 from csms.charging.metering import MeterValue, latest, to_readings
-from csms.charging.pricing import charge_of, tariff_at
+from csms.charging.pricing import FREE, charge_of, tariff_at
 from csms.charging.working_set import Names, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
@@ -110,10 +110,14 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     for orphan in orphans:
         if orphan.state == "open":
             intents += _orphan(orphan, said, working_set)
-    verdict = judge(id_tag, said.charge_point_id, working_set, now)
+    verdict = _judge(id_tag, orphans, said, working_set, now)
     account = working_set.books.account_of(id_tag)
     group_id = None if account is None else account.group_id
     tariff = tariff_at(said.charge_point_id, said.connector_id, group_id, said.happened_at, working_set)
+    place = working_set.station_group_of(said.charge_point_id)
+    is_free = place is not None and place.is_free
+    if is_free:
+        tariff = FREE
     flags = (*said.flags, "late") if now - said.happened_at > _LATE_AFTER else said.flags
     one = Transaction(
         transaction_id=working_set.next_transaction_id(),
@@ -136,9 +140,23 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     )
     intents.append(one)
     if account is not None:
-        wanted = working_set.policy.minimum_start_credit_minor if verdict.status == "Accepted" else 0
+        wanted = minimum_credit_minor(account, working_set) if verdict.status == "Accepted" and not is_free else 0
         intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
     return Decision(Started(one.transaction_id, verdict), tuple(intents))
+
+
+def _judge(
+    id_tag: str, orphans: list[Transaction], said: StartTransaction, working_set: WorkingSet, now: datetime
+) -> Authorization:
+    """Judge a card that begins. Only here a card may have too many transactions (OCPP 1.6, 7.2: ConcurrentTx)."""
+    verdict = judge(id_tag, said.charge_point_id, working_set, now)
+    account = working_set.books.account_of(id_tag)
+    if verdict.status != "Accepted" or account is None:
+        return verdict
+    gone = {one.transaction_id for one in orphans}
+    if has_too_many(id_tag, account, gone, working_set, now):
+        return answer("ConcurrentTx", "too many at once", account, working_set, now)
+    return verdict
 
 
 def _orphan(one: Transaction, said: StartTransaction, working_set: WorkingSet) -> list[Any]:

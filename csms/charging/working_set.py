@@ -18,11 +18,13 @@ from csms.charging.facts import (
     Connection,
     ConnectionGone,
     ConnectorStatus,
+    KeyChange,
     NewChargePoint,
     Point,
     Policy,
     Reading,
     ReviewItem,
+    Running,
     Seen,
     StationGroup,
     TariffAssignment,
@@ -48,7 +50,7 @@ class Names(MoneyNames):
     unfinished_at: set[int] = field(default_factory=set)
     command_ids: set[int] = field(default_factory=set)
     commands_at: set[int] = field(default_factory=set)
-    tariffs: bool = False
+    tariffs: bool = False  # and what else decides whether a transaction may begin
     places_of_transactions: bool = False  # the charge points of the named transactions, with their groups
     new_transactions: int = 0
     new_commands: int = 0
@@ -72,6 +74,11 @@ class WorkingSet:
     default_tariff: str | None = None
     assignments: list[TariffAssignment] = field(default_factory=list)
     station_groups: dict[int, StationGroup] = field(default_factory=dict)
+    station_groups_of: dict[int, set[int]] = field(default_factory=dict)  # by account group, where it is limited
+    running: dict[int, list[Running]] = field(default_factory=dict)  # by account
+    spent_today: dict[int, int] = field(
+        default_factory=dict
+    )  # by account whose group has a daily limit, in minor units
     points: dict[int, list[Point]] = field(default_factory=dict)  # of transactions whose price depends on them
     free_transaction_ids: list[int] = field(default_factory=list)
     free_command_ids: list[int] = field(default_factory=list)
@@ -90,6 +97,7 @@ class WorkingSet:
     connectors: dict[tuple[int, int], ConnectorStatus] = field(default_factory=dict)
     refusals: dict[tuple[int, str], AuthorizationRefusal] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
+    key_changes: list[KeyChange] = field(default_factory=list)
     gone: list[ConnectionGone] = field(default_factory=list)
     seen: dict[int, Seen] = field(default_factory=dict)
     unknown: dict[str, UnknownChargePoint] = field(default_factory=dict)
@@ -128,6 +136,11 @@ class WorkingSet:
 def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
     key = one.transaction_id
     known = key in working_set.transactions and key not in working_set.new_transactions
+    if not known and one.account_id is not None and key not in working_set.new_transactions:
+        running = Running(
+            key, one.account_id, one.id_tag, one.charge_point_id, one.connector_id, one.started_at, one.recorded_at
+        )
+        working_set.running.setdefault(one.account_id, []).append(running)
     (working_set.changed_transactions if known else working_set.new_transactions).add(key)
     working_set.transactions[key] = one
     working_set.natural_keys[one.natural_key] = key
@@ -156,6 +169,10 @@ def _take_new_charge_point(working_set: WorkingSet, new: NewChargePoint) -> None
     working_set.new_charge_points.add(one.charge_point_id)
     working_set.charge_points[one.charge_point_id] = one
     working_set.identities[one.identity] = one.charge_point_id
+
+
+def _take_key_change(working_set: WorkingSet, one: KeyChange) -> None:
+    working_set.key_changes.append(one)
 
 
 def _take_reading(working_set: WorkingSet, one: Reading) -> None:
@@ -208,6 +225,7 @@ _TAKERS: dict[type, _Taker] = {
     Command: _take_command,
     ChargePoint: _take_charge_point,
     NewChargePoint: _take_new_charge_point,
+    KeyChange: _take_key_change,
     Reading: _take_reading,
     ConnectorStatus: _take_status,
     Connection: _take_connection,

@@ -39,7 +39,9 @@ def test_amounts_are_read_as_people_type_them(typed: str, minor: int) -> None:
     assert parse_amount(typed, EUR) == minor
 
 
-@pytest.mark.parametrize("typed", ["", "abc", "1e3", "NaN", "inf", "1.234", "1 000", "0x10", "--1", "1.", "9" * 13])
+@pytest.mark.parametrize(
+    "typed", ["", "abc", "1e3", "NaN", "inf", "1.234", "1 000", "0x10", "--1", "1.", "9" * 13, "٢٠"]
+)
 def test_what_is_no_amount_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match=r"is not an amount|has more than"):
         parse_amount(typed, EUR)
