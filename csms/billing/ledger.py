@@ -3,15 +3,15 @@
 Knows the tables of the money; decides nothing. Entries and transfers are only ever inserted.
 """
 
-from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
 
 from csms.billing import models
 from csms.billing.books import AccountGroup, Books, Card, Hold, MoneyNames, PostedEntry, PrepaidAccount
-from csms.db import any_of, take_ids
+from csms.db import Many, any_of, take_ids
 
 _account, _group = models.ledger_account.c, models.account_group.c
 _CARDS = select(
@@ -80,55 +80,61 @@ def _rows(connection: Connection, statement: Select[Any], keys: set[Any]) -> Any
     return connection.execute(statement, {"keys": sorted(keys)}) if keys else ()
 
 
-_CARD_COLUMNS = ("printed_number", "account_id", "state", "expires_at", "label")
-_CHANGE_CARD = (
-    update(models.card)
-    .where(models.card.c.id_tag == bindparam("b_id_tag"))
-    .values({name: bindparam(f"b_{name}") for name in _CARD_COLUMNS})
+def _change(table: Table, key: str, *names: str) -> Many:
+    """Change columns of the row whose key column has the first value."""
+    values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in names}
+    statement = update(table).where(table.c[key] == bindparam("b_key")).values(values)
+    return Many(statement, ["b_key", *(f"b_{name}" for name in names)])
+
+
+_CARD = ("printed_number", "account_id", "state", "expires_at", "label")
+_HOLD = ("amount_minor", "state", "resolved_at")
+_NEW_ACCOUNT = Many(insert(models.ledger_account), ["id", "code", "kind", "name", "currency", "created_at"])
+_NEW_CARD = Many(insert(models.card), ["id_tag", *_CARD, "created_at"])
+_CHANGE_CARD = _change(models.card, "id_tag", *_CARD)
+_NEW_HOLD = Many(insert(models.hold), Hold.__struct_fields__)
+_CHANGE_HOLD = _change(models.hold, "reference", *_HOLD)
+_NEW_ENTRY = Many(
+    insert(models.journal_entry),
+    ["id", "event", "idempotency_key", "input_hash", "reference", "happened_at", "recorded_at", "actor"],
 )
-_CHANGE_HOLD = (
-    update(models.hold)
-    .where(models.hold.c.reference == bindparam("b_reference"))
-    .values({name: bindparam(f"b_{name}") for name in ("amount_minor", "state", "resolved_at")})
+_NEW_TRANSFER = Many(
+    insert(models.transfer), ["entry_id", "position", "debit_account_id", "credit_account_id", "amount_minor"]
 )
-_CHANGE_TOTALS = (
+_NEW_LINE = Many(
+    insert(models.charge_line),
+    ["reference", "position", "component", "quantity", "unit", "rate", "amount_minor", "band"],
+)
+_CHANGE_TOTALS = Many(
     update(models.ledger_account)
     .where(_account.id == bindparam("b_id"))
     .values(
         debits_minor=_account.debits_minor + bindparam("b_debits"),
         credits_minor=_account.credits_minor + bindparam("b_credits"),
         held_minor=_account.held_minor + bindparam("b_held"),
-    )
+    ),
+    ["b_id", "b_debits", "b_credits", "b_held"],
 )
+_card_row = attrgetter("id_tag", *_CARD)
+_new_hold_row = attrgetter(*Hold.__struct_fields__)
+_hold_row = attrgetter("reference", *_HOLD)
 
 
 def write(connection: Connection, books: Books, now: datetime) -> None:
     """Write what the books took, with one statement per table and kind of change."""
-    _each(connection, insert(models.ledger_account), books.new_accounts, lambda account: {
-        "id": account.account_id, "code": account.code, "kind": account.kind, "name": account.name,
-        "currency": books.currency.code, "created_at": now,
-    })  # fmt: skip
-    _each(connection, insert(models.card), [books.cards[tag] for tag in books.new_cards], lambda card: {
-        "id_tag": card.id_tag, "printed_number": card.printed_number, "account_id": card.account_id,
-        "state": card.state, "expires_at": card.expires_at, "label": card.label, "created_at": now,
-    })  # fmt: skip
-    _each(connection, _CHANGE_CARD, [books.cards[tag] for tag in books.changed_cards], lambda card: {
-        "b_id_tag": card.id_tag, "b_printed_number": card.printed_number, "b_account_id": card.account_id,
-        "b_state": card.state, "b_expires_at": card.expires_at, "b_label": card.label,
-    })  # fmt: skip
-    _each(connection, insert(models.hold), [books.holds[key] for key in books.new_holds], lambda hold: {
-        "reference": hold.reference, "account_id": hold.account_id, "amount_minor": hold.amount_minor,
-        "state": hold.state, "placed_at": hold.placed_at, "resolved_at": hold.resolved_at,
-    })  # fmt: skip
-    _each(connection, _CHANGE_HOLD, [books.holds[key] for key in sorted(books.changed_holds)], lambda hold: {
-        "b_reference": hold.reference, "b_amount_minor": hold.amount_minor,
-        "b_state": hold.state, "b_resolved_at": hold.resolved_at,
-    })  # fmt: skip
+    currency = books.currency.code
+    opened = [(one.account_id, one.code, one.kind, one.name, currency, now) for one in books.new_accounts]
+    _NEW_ACCOUNT.execute(connection, opened)
+    _NEW_CARD.execute(connection, [(*_card_row(books.cards[tag]), now) for tag in sorted(books.new_cards)])
+    _CHANGE_CARD.execute(connection, [_card_row(books.cards[tag]) for tag in sorted(books.changed_cards)])
+    _NEW_HOLD.execute(connection, [_new_hold_row(books.holds[key]) for key in sorted(books.new_holds)])
+    _CHANGE_HOLD.execute(connection, [_hold_row(books.holds[key]) for key in sorted(books.changed_holds)])
     _post(connection, books, now)
-    _each(connection, _CHANGE_TOTALS, list(books.touched_accounts()), lambda account_id: {
-        "b_id": account_id, "b_debits": books.debits.get(account_id, 0),
-        "b_credits": books.credits.get(account_id, 0), "b_held": books.held.get(account_id, 0),
-    })  # fmt: skip
+    totals = [
+        (account_id, books.debits.get(account_id, 0), books.credits.get(account_id, 0), books.held.get(account_id, 0))
+        for account_id in books.touched_accounts()
+    ]
+    _CHANGE_TOTALS.execute(connection, totals)
 
 
 def _post(connection: Connection, books: Books, now: datetime) -> None:
@@ -136,23 +142,20 @@ def _post(connection: Connection, books: Books, now: datetime) -> None:
         return
     ids = take_ids(connection, models.journal_entry_ids, len(books.new_entries))
     numbered = list(zip(ids, books.new_entries, strict=True))
-    _each(connection, insert(models.journal_entry), numbered, lambda item: {
-        "id": item[0], "event": item[1].event, "idempotency_key": item[1].idempotency_key,
-        "input_hash": item[1].input_hash, "reference": item[1].reference, "happened_at": item[1].happened_at,
-        "recorded_at": now, "actor": item[1].actor, "reverses": None,
-    })  # fmt: skip
-    transfers = [(entry_id, n, one) for entry_id, entry in numbered for n, one in enumerate(entry.transfers)]
-    _each(connection, insert(models.transfer), transfers, lambda item: {
-        "entry_id": item[0], "position": item[1], "debit_account_id": item[2].debit_account_id,
-        "credit_account_id": item[2].credit_account_id, "amount_minor": item[2].amount_minor,
-    })  # fmt: skip
-    lines = [(entry.reference, n, one) for entry in books.new_entries for n, one in enumerate(entry.charge_lines)]
-    _each(connection, insert(models.charge_line), lines, lambda item: {
-        "reference": item[0], "position": item[1], "component": item[2].component, "quantity": item[2].quantity,
-        "unit": item[2].unit, "rate": item[2].rate, "amount_minor": item[2].amount_minor, "band": item[2].band,
-    })  # fmt: skip
-
-
-def _each(connection: Connection, statement: Any, facts: list[Any], row: Callable[[Any], dict[str, Any]]) -> None:  # noqa: ANN401
-    if facts:
-        connection.execute(statement, [row(fact) for fact in facts])
+    entries = [
+        (key, one.event, one.idempotency_key, one.input_hash, one.reference, one.happened_at, now, one.actor)
+        for key, one in numbered
+    ]
+    _NEW_ENTRY.execute(connection, entries)
+    transfers = [
+        (key, position, one.debit_account_id, one.credit_account_id, one.amount_minor)
+        for key, entry in numbered
+        for position, one in enumerate(entry.transfers)
+    ]
+    _NEW_TRANSFER.execute(connection, transfers)
+    lines = [
+        (entry.reference, position, one.component, one.quantity, one.unit, one.rate, one.amount_minor, one.band)
+        for entry in books.new_entries
+        for position, one in enumerate(entry.charge_lines)
+    ]
+    _NEW_LINE.execute(connection, lines)

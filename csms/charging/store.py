@@ -6,7 +6,7 @@ between, in the one order in which every process takes its locks: transactions, 
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import cache
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -19,9 +19,24 @@ from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
 from csms.charging import models, places, spending
-from csms.charging.facts import ChargePoint, Command, Point, Policy, Transaction
+from csms.charging.facts import (
+    Alarm,
+    AuthorizationRefusal,
+    ChargePoint,
+    Command,
+    Connection,
+    ConnectionGone,
+    ConnectorStatus,
+    KeyChange,
+    Point,
+    Policy,
+    Reading,
+    ReviewItem,
+    Transaction,
+    UnknownChargePoint,
+)
 from csms.charging.working_set import Names, WorkingSet
-from csms.db import Database, any_of, id_sequence, take_ids
+from csms.db import Database, Many, any_of, id_sequence, take_ids
 
 
 def _columns(table: Table, fact: type[msgspec.Struct], id_field: str) -> list[Any]:
@@ -139,33 +154,78 @@ def _rows(connection: Sql, statement: Any, keys: Iterable[Any]) -> Iterable[Any]
     return connection.execute(statement, {"keys": ordered}).all() if ordered else ()
 
 
-def _change(table: Table, fact: type[msgspec.Struct], id_field: str) -> Any:  # noqa: ANN401 - SQLAlchemy's Update
-    changeable = [name for name in fact.__struct_fields__ if name != id_field]
-    return (
-        update(table)
-        .where(table.c.id == bindparam("b_id"))
-        .values({name: bindparam(f"b_{name}") for name in changeable})
-    )
+def _write_all(table: Table, fact: type[msgspec.Struct], id_field: str) -> Many:
+    return Many(insert(table), ["id" if name == id_field else name for name in fact.__struct_fields__])
 
 
-_CHANGE_TRANSACTION = _change(_tx, Transaction, "transaction_id")
-_CHANGE_COMMAND = _change(models.command, Command, "command_id")
-# What a station says of itself. Place, tariff and key are the administrator's: a boot at the same time leaves them alone.
-_SAID = ("vendor", "model", "serial_number", "firmware_version", "registration", "booted_at")
-_CHANGE_CHARGE_POINT = (
-    update(_cp)
-    .where(_cp.c.id == bindparam("b_id"))
-    .values({name: bindparam(f"b_{name}") for name in (*_SAID, "firmware_status", "diagnostics_status")})
+def _change(table: Table, key: str, names: Iterable[str]) -> Many:
+    """Change columns of the row whose key column has the first value."""
+    changed = list(names)
+    statement = update(table).where(table.c[key] == bindparam("b_key"))
+    return Many(statement.values({name: bindparam(f"b_{name}") for name in changed}), _bound("key", *changed))
+
+
+def _bound(*names: str) -> list[str]:
+    return [f"b_{name}" for name in names]
+
+
+def _getter(fact: type[msgspec.Struct], *names: str) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*(names or fact.__struct_fields__))
+
+
+def _all_but(fact: type[msgspec.Struct], id_field: str) -> list[str]:
+    return [name for name in fact.__struct_fields__ if name != id_field]
+
+
+# What a reading changes. Most of what is written is this, and to write all columns costs a quarter of a call.
+_MOVING = (
+    "register_wh",
+    "register_at",
+    "power_w",
+    "energy_wh",
+    "cost_minor",
+    "stop_requested_at",
+    "idle_since",
+    "heard_at",
+    "guard_at",
+    "stop_attempts",
+    "flags",
 )
-_CHANGE_KEY = (
-    update(_cp)
-    .where(_cp.c.id == bindparam("b_charge_point_id"))
-    .values({name: bindparam(f"b_{name}") for name in ("security_profile", "key_salt", "key_hash")})
+_ENDING = _all_but(Transaction, "transaction_id")
+_NEW_TRANSACTION = _write_all(_tx, Transaction, "transaction_id")
+_MOVE_TRANSACTION = _change(_tx, "id", _MOVING)
+_END_TRANSACTION = _change(_tx, "id", _ENDING)
+_transaction_row = _getter(Transaction)
+_moving_row = _getter(Transaction, "transaction_id", *_MOVING)
+_ending_row = _getter(Transaction, "transaction_id", *_ENDING)
+
+_NEW_COMMAND = _write_all(models.command, Command, "command_id")
+_CHANGE_COMMAND = _change(models.command, "id", _all_but(Command, "command_id"))
+_command_row = _getter(Command)
+
+# What a station says of itself. Place, tariff and key are the administrator's: a boot meanwhile leaves them alone.
+_SAID = (
+    "vendor",
+    "model",
+    "serial_number",
+    "firmware_version",
+    "registration",
+    "booted_at",
+    "firmware_status",
+    "diagnostics_status",
 )
-_CHANGE_SEEN = update(_cp).where(_cp.c.id == bindparam("b_id")).values(last_seen_at=bindparam("b_at"))
-_GONE = delete(models.connection).where(
-    models.connection.c.charge_point_id == bindparam("b_charge_point_id"),
-    models.connection.c.connection_id == bindparam("b_connection_id"),
+_NEW_CHARGE_POINT = Many(insert(_cp), ["id", *_all_but(ChargePoint, "charge_point_id"), "created_at"])
+_CHANGE_CHARGE_POINT = _change(_cp, "id", _SAID)
+_CHANGE_KEY = _change(_cp, "id", _all_but(KeyChange, "charge_point_id"))
+_CHANGE_SEEN = _change(_cp, "id", ["last_seen_at"])
+_charge_point_row = _getter(ChargePoint)
+_said_row = _getter(ChargePoint, "charge_point_id", *_SAID)
+_GONE = Many(
+    delete(models.connection).where(
+        models.connection.c.charge_point_id == bindparam("b_charge_point_id"),
+        models.connection.c.connection_id == bindparam("b_connection_id"),
+    ),
+    _bound("charge_point_id", "connection_id"),
 )
 _FORGET_UNKNOWN = delete(models.unknown_charge_point).where(any_of(models.unknown_charge_point.c.identity, "keys"))
 
@@ -175,21 +235,15 @@ def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     ringing = _write_commands(connection, working_set)
     _write_stations(connection, working_set, now)
     ledger.write(connection, working_set.books, now)
-    _insert(
-        connection,
-        _tx,
-        [working_set.transactions[key] for key in sorted(working_set.new_transactions)],
-        "transaction_id",
-    )
-    changed = sorted(working_set.changed_transactions)
-    _update(connection, _CHANGE_TRANSACTION, [working_set.transactions[key] for key in changed], "transaction_id")
-    _put_new(connection, models.reading, list(working_set.readings.values()), now)
-    _put_new(connection, models.review_item, list(working_set.review_items.values()), now)
-    alarms = [
-        _row(one) | {"attempts": 1, "first_seen_at": now, "last_at": now, "cleared_at": None}
-        for one in working_set.alarms.values()
-    ]
-    _upsert(connection, models.alarm, alarms)
+    new = [working_set.transactions[key] for key in sorted(working_set.new_transactions)]
+    changed = [working_set.transactions[key] for key in sorted(working_set.changed_transactions)]
+    _NEW_TRANSACTION.execute(connection, map(_transaction_row, new))
+    _MOVE_TRANSACTION.execute(connection, [_moving_row(one) for one in changed if one.state == "open"])
+    _END_TRANSACTION.execute(connection, [_ending_row(one) for one in changed if one.state != "open"])
+    _PUT_READING.execute(connection, [(*_reading_row(one), now) for one in working_set.readings.values()])
+    _PUT_REVIEW.execute(connection, [(*_review_row(one), now) for one in working_set.review_items.values()])
+    raised = [(*_alarm_row(one), 1, now, now, None) for one in working_set.alarms.values()]
+    _UPSERT_ALARM.execute(connection, sorted(raised, key=_first))
     return ringing
 
 
@@ -202,86 +256,63 @@ def _write_commands(connection: Sql, working_set: WorkingSet) -> set[int]:
             working_set.new_commands.add(command_id)
     new = [working_set.commands[key] for key in sorted(working_set.new_commands)]
     changed = [working_set.commands[key] for key in sorted(working_set.changed_commands)]
-    _insert(connection, models.command, new, "command_id")
-    _update(connection, _CHANGE_COMMAND, changed, "command_id")
+    _NEW_COMMAND.execute(connection, map(_command_row, new))
+    _CHANGE_COMMAND.execute(connection, map(_command_row, changed))
     return {command.charge_point_id for command in (*new, *changed) if command.state == "queued"}
 
 
 def _write_stations(connection: Sql, working_set: WorkingSet, now: datetime) -> None:
     created = [working_set.charge_points[key] for key in sorted(working_set.new_charge_points)]
+    _NEW_CHARGE_POINT.execute(connection, [(*_charge_point_row(one), now) for one in created])
     if created:
-        connection.execute(
-            insert(_cp), [_row(one, "charge_point_id") | {"last_seen_at": None, "created_at": now} for one in created]
-        )
         connection.execute(_FORGET_UNKNOWN, {"keys": [one.identity for one in created]})
-    changed = working_set.changed_charge_points - working_set.new_charge_points
-    _update(
-        connection, _CHANGE_CHARGE_POINT, [working_set.charge_points[key] for key in sorted(changed)], "charge_point_id"
-    )
-    if working_set.key_changes:
-        changes = [_row(one) for one in working_set.key_changes]
-        connection.execute(_CHANGE_KEY, [{f"b_{key}": value for key, value in row.items()} for row in changes])
-    gone = [{f"b_{key}": value for key, value in _row(one).items()} for one in working_set.gone]
-    if gone:
-        connection.execute(_GONE, gone)
-    connections = [_row(one) | {"connected_at": now} for one in working_set.connections.values()]
-    _upsert(connection, models.connection, connections)
-    statuses = [_row(one) | {"recorded_at": now} for one in working_set.connectors.values()]
-    _upsert(connection, models.connector, statuses)
-    refusals = [_row(one) | {"attempts": 1, "last_at": now} for one in working_set.refusals.values()]
-    _upsert(connection, models.authorization_refusal, refusals)
-    unknown = [
-        _row(one) | {"attempts": 1, "first_seen_at": now, "last_seen_at": now} for one in working_set.unknown.values()
-    ]
-    _upsert(connection, models.unknown_charge_point, unknown)
-    seen = [{"b_id": one.charge_point_id, "b_at": one.at} for _, one in sorted(working_set.seen.items())]
-    if seen:
-        connection.execute(_CHANGE_SEEN, seen)
-
-
-def _row(fact: msgspec.Struct, id_field: str = "") -> dict[str, Any]:
-    return {"id" if name == id_field else name: getattr(fact, name) for name in fact.__struct_fields__}
-
-
-def _insert(connection: Sql, table: Table, facts: list[Any], id_field: str) -> None:
-    if facts:
-        connection.execute(insert(table), [_row(fact, id_field) for fact in facts])
-
-
-def _update(connection: Sql, statement: Any, facts: list[Any], id_field: str) -> None:  # noqa: ANN401 - SQLAlchemy's Update
-    if facts:
-        connection.execute(
-            statement, [{f"b_{key}": value for key, value in _row(fact, id_field).items()} for fact in facts]
-        )
-
-
-def _put_new(connection: Sql, table: Table, facts: list[Any], now: datetime) -> None:
-    """Insert what is not there; a repeated fact has the key of the first and changes nothing."""
-    if facts:
-        statement = _put_new_statement(table, connection.dialect.name)
-        connection.execute(statement, [_row(fact) | {"recorded_at": now} for fact in facts])
-
-
-def _upsert(connection: Sql, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        rows.sort(key=lambda row: tuple(str(row[column.name]) for column in table.primary_key))
-        connection.execute(_upsert_statement(table, connection.dialect.name), rows)
+    changed = sorted(working_set.changed_charge_points - working_set.new_charge_points)
+    _CHANGE_CHARGE_POINT.execute(connection, [_said_row(working_set.charge_points[key]) for key in changed])
+    _CHANGE_KEY.execute(connection, map(_getter(KeyChange), working_set.key_changes))
+    _GONE.execute(connection, map(_getter(ConnectionGone), working_set.gone))
+    # Rows are written in the order of their keys: two processes then wait for each other, and never in a circle.
+    connections = [(*_connection_row(one), now) for _, one in sorted(working_set.connections.items())]
+    _UPSERT_CONNECTION.execute(connection, connections)
+    statuses = [(*_status_row(one), now) for _, one in sorted(working_set.connectors.items())]
+    _UPSERT_STATUS.execute(connection, statuses)
+    refusals = [(*_refusal_row(one), 1, now) for _, one in sorted(working_set.refusals.items())]
+    _UPSERT_REFUSAL.execute(connection, refusals)
+    unknown = [(*_unknown_row(one), 1, now, now) for _, one in sorted(working_set.unknown.items())]
+    _UPSERT_UNKNOWN.execute(connection, unknown)
+    _CHANGE_SEEN.execute(connection, [(one.charge_point_id, one.at) for _, one in sorted(working_set.seen.items())])
 
 
 _INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
-@cache
-def _put_new_statement(table: Table, dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
-    return _INSERTS[dialect](table).on_conflict_do_nothing()
+def _put_new(table: Table, fact: type[msgspec.Struct], *more: str) -> Many:
+    """Insert what is not there; a repeated fact has the key of the first and changes nothing."""
+    return Many(lambda dialect: _INSERTS[dialect](table).on_conflict_do_nothing(), [*fact.__struct_fields__, *more])
 
 
-@cache
-def _upsert_statement(table: Table, dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
-    statement = _INSERTS[dialect](table)
-    changes = {
-        column.name: table.c.attempts + 1 if column.name == "attempts" else statement.excluded[column.name]
-        for column in table.columns
-        if not column.primary_key and column.name not in {"first_seen_at", "resolved_at"}
-    }
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes)
+def _upsert(table: Table, fact: type[msgspec.Struct], *more: str) -> Many:
+    """Insert, or change the row that is there; `attempts` are counted, what was seen first stays."""
+
+    def statement(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
+        inserted = _INSERTS[dialect](table)
+        changes = {
+            name: table.c.attempts + 1 if name == "attempts" else inserted.excluded[name]
+            for name in (*fact.__struct_fields__, *more)
+            if not table.c[name].primary_key and name != "first_seen_at"
+        }
+        return inserted.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes)
+
+    return Many(statement, [*fact.__struct_fields__, *more])
+
+
+_PUT_READING = _put_new(models.reading, Reading, "recorded_at")
+_PUT_REVIEW = _put_new(models.review_item, ReviewItem, "recorded_at")
+_UPSERT_ALARM = _upsert(models.alarm, Alarm, "attempts", "first_seen_at", "last_at", "cleared_at")
+_UPSERT_CONNECTION = _upsert(models.connection, Connection, "connected_at")
+_UPSERT_STATUS = _upsert(models.connector, ConnectorStatus, "recorded_at")
+_UPSERT_REFUSAL = _upsert(models.authorization_refusal, AuthorizationRefusal, "attempts", "last_at")
+_UPSERT_UNKNOWN = _upsert(models.unknown_charge_point, UnknownChargePoint, "attempts", "first_seen_at", "last_seen_at")
+_reading_row, _review_row, _alarm_row = _getter(Reading), _getter(ReviewItem), _getter(Alarm)
+_connection_row, _status_row = _getter(Connection), _getter(ConnectorStatus)
+_refusal_row, _unknown_row = _getter(AuthorizationRefusal), _getter(UnknownChargePoint)
+_first = itemgetter(0)
