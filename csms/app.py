@@ -53,7 +53,7 @@ async def run(
     """Start engine, central system and portal, wait for `stop`, and stop them in the opposite order."""
     settings, engine = installation.settings, installation.engine
     with installation.database.unit_of_work() as connection:
-        store.forget_connections(connection, settings.node)
+        store.forget_connections(connection, settings.node_name)
     connections = Connections()
     dispatcher = Dispatcher(
         installation.database,

@@ -206,7 +206,7 @@ class CentralSystem:
             opened = Open(
                 link.charge_point_id,
                 link.connection_id,
-                self._settings.node,
+                self._settings.node_name,
                 connection.asker.address,
                 connection.asker.subprotocol,
             )

@@ -5,6 +5,7 @@ file that ``CSMS_CONFIG`` names), else from its default here. `docs/operations.m
 """
 
 import os
+import socket
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,13 +35,14 @@ class Settings(BaseSettings):
     secure_cookies: bool = False  # true behind HTTPS
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
-    node: str = "node-1"  # this process among several on one database
+    node: str = ""  # this process among several on one database; empty: the machine's name and the OCPP port
 
     # Money
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
     currency_decimals: Annotated[int, Field(ge=0, le=4)] = 2
     time_zone: str = "Europe/Sofia"  # of a new site
     minimum_start_credit: Annotated[Decimal, Field(ge=0)] = Decimal("1.00")
+    transactions_per_card: Positive = 1  # at the same time; an account group may set its own limit
     maximum_top_up: Annotated[Decimal, Field(gt=0)] = Decimal("500.00")
     maximum_balance: Annotated[Decimal, Field(gt=0)] = Decimal("1000.00")
 
@@ -91,6 +93,11 @@ class Settings(BaseSettings):
         if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         return value.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def node_name(self) -> str:
+        """The name of this process among those that share the database."""
+        return self.node or f"{socket.gethostname()}:{self.ocpp_port}"[:60]
 
     @property
     def database(self) -> str:

@@ -246,11 +246,23 @@ def is_conflict(error: Exception) -> bool:
     return code in {"40001", "40P01"}
 
 
+# SQLite's primary result codes for what is wrong with a statement or its values, and not with the storage.
+_SQLITE_DEFECTS = frozenset({1, 19, 20, 25})
+# PostgreSQL's classes for a lost connection, missing resources, a held lock, a shutdown, a failed disk, read-only.
+_POSTGRESQL_FAILURES = ("08", "25006", "53", "55", "57", "58", "XX")
+
+
 def is_storage_failure(error: Exception) -> bool:
     """Tell whether the storage itself failed (full, locked, unreachable, read-only) and may come back."""
-    if isinstance(error, (OperationalError, InterfaceError)):
-        return True
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or "readonly" in str(error.orig))
+    if not isinstance(error, (OperationalError, InterfaceError, DBAPIError)):
+        return False
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return sqlite_code & 0xFF not in _SQLITE_DEFECTS
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate is not None:
+        return bool(sqlstate.startswith(_POSTGRESQL_FAILURES))
+    return isinstance(error, (OperationalError, InterfaceError))
 
 
 def as_fact(kind: type[Fact], row: Iterable[Any], *more: object) -> Fact:

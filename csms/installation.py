@@ -67,5 +67,6 @@ def policy_of(settings: Settings, currency: Currency) -> Policy:
         command_expiry_s=settings.command_expiry_s,
         heartbeat_interval_s=settings.heartbeat_interval_s,
         boot_retry_interval_s=settings.boot_retry_interval_s,
+        transactions_per_card=settings.transactions_per_card,
         time_zone=settings.time_zone,
     )

@@ -173,7 +173,7 @@ def has_too_many(id_tag: str, account: PrepaidAccount, gone: set[int], working_s
     ]
     if group is not None and group.simultaneous_transactions is not None:
         return len(running) >= group.simultaneous_transactions
-    return any(one.id_tag == id_tag for one in running)
+    return sum(one.id_tag == id_tag for one in running) >= working_set.policy.transactions_per_card
 
 
 def authorize(asked: Authorize, working_set: WorkingSet, now: datetime) -> Decision[Authorization]:

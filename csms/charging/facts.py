@@ -36,6 +36,7 @@ class ChargePoint(msgspec.Struct, frozen=True):
     booted_at: datetime | None = None
     firmware_status: str = ""
     diagnostics_status: str = ""
+    stop_lag_ms: int | None = None
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -74,6 +75,9 @@ class Transaction(msgspec.Struct, frozen=True):
     heard_at: datetime | None = None
     guard_at: datetime | None = None
     stop_attempts: int = 0
+    interval_s: int | None = None
+    probed_at: datetime | None = None
+    answers_probes: bool | None = None
 
 
 class StationGroup(msgspec.Struct, frozen=True):
@@ -215,6 +219,13 @@ class Seen(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class StopLag(msgspec.Struct, frozen=True):
+    """How long a charge point takes from our wish to stop to the end of the energy, as we see it."""
+
+    charge_point_id: int
+    stop_lag_ms: int
+
+
 class UnknownChargePoint(msgspec.Struct, frozen=True):
     """An identity that asked to connect and is not known; an administrator may adopt it."""
 
@@ -265,7 +276,12 @@ class Policy(msgspec.Struct, frozen=True):
     command_expiry_s: int
     heartbeat_interval_s: int
     boot_retry_interval_s: int
+    transactions_per_card: int = 1  # at the same time, where the account's group sets no limit
     time_zone: str = "UTC"  # whose midnight begins the day of a daily limit
+    stop_retry_s: int = 15  # a station that goes on charging is asked again after this, then after twice as long ...
+    stop_retry_max_s: int = 300  # ... up to this
+    unlock_after_attempts: int = 3
+    alarm_after_attempts: int = 4
 
 
 def watch_of(one: Transaction) -> Watch:

@@ -37,9 +37,15 @@ CP1 = 1
 
 
 @pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    """Settings with which only its credit limits a card."""
+    return make_settings(transactions_per_card=10_000)
+
+
+@pytest.fixture
 def installation(settings: Settings) -> Iterator[Installation]:
     """An installation with two stations and a card with 900.00; its engine is not started."""
-    opened = open_installation(settings)
+    opened = open_installation(settings.model_copy(update={"transactions_per_card": 10_000}))
     add_tariff(opened)
     for identity in ("CP1", "CP2"):
         opened.engine.execute(AddChargePoint(identity, 0, None, None))
@@ -391,7 +397,7 @@ def test_a_whole_transaction_in_one_batch_is_charged_once(installation: Installa
 @pytest.fixture
 async def engines(settings: Settings, installation: Installation, engine: Engine) -> AsyncIterator[list[Engine]]:
     """Two engines on one database, as two processes have them."""
-    other = open_installation(settings)
+    other = open_installation(settings.model_copy(update={"transactions_per_card": 10_000}))
     other.engine.start()
     yield [engine, other.engine]
     await other.engine.stop()
@@ -406,6 +412,22 @@ async def test_two_engines_never_give_more_credit_than_there_is(
     found = await asyncio.gather(*asked)
     assert Counter(one.authorization.status for one in found) == {"Accepted": 10, "Blocked": 30}
     assert violations(installation.database, installation.currency) == []
+
+
+async def test_two_engines_never_let_a_card_charge_more_often_than_it_may(
+    installation: Installation, make_settings: Callable[..., Settings]
+) -> None:
+    strict = [open_installation(make_settings(transactions_per_card=2)) for _ in range(2)]
+    for each in strict:
+        each.engine.start()
+    for n in range(5):
+        await strict[0].engine.submit(issue(installation, f"C{n}", 5000))
+        asked = (start(n * 10 + k, f"C{n}", 1 + k // 2 % 2) for k in range(8))
+        found = await asyncio.gather(*(strict[k % 2].engine.submit(one) for k, one in enumerate(asked)))
+        assert Counter(one.authorization.status for one in found) == {"Accepted": 2, "ConcurrentTx": 6}
+    for each in strict:
+        await each.engine.stop()
+        each.database.close()
 
 
 async def test_the_same_start_and_stop_at_two_engines_are_one_transaction(
