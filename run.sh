@@ -36,17 +36,17 @@ task_install() {
 task_test() {
     prepare_tests
     task_check
-    "$VENV/bin/python" -m pytest -n auto -m "not slow" "$@"
+    run_pytest -n auto -m "not slow" "$@"
 }
 
 #: test-all     the same with the slow tests
 task_test_all() {
     prepare_tests
     task_check
-    "$VENV/bin/python" -m pytest -n auto "$@"
+    run_pytest -n auto "$@"
 }
 
-#: check        style, types, direction of imports, generated files
+#: check        style, types, direction of imports, house rules, generated files
 task_check() {
     task_install
     "$VENV/bin/ruff" check .
@@ -54,6 +54,15 @@ task_check() {
     "$VENV/bin/mypy"
     "$VENV/bin/lint-imports"
     "$VENV/bin/python" scripts/generate_messages.py --check
+    run_pytest --quiet tests/test_house_rules.py
+}
+
+# Databases of tests live in memory where there is some: they are lost anyway, and a disk would be waited for.
+run_pytest() {
+    if [[ -z ${PYTEST_DEBUG_TEMPROOT:-} && -w /dev/shm ]]; then
+        export PYTEST_DEBUG_TEMPROOT=/dev/shm
+    fi
+    "$VENV/bin/python" -m pytest "$@"
 }
 
 #: serve        the central system and the portal, as configured by CSMS_* and csms.toml

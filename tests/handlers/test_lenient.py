@@ -348,7 +348,7 @@ def test_transaction_data_of_a_stop_is_read_like_meter_values() -> None:
         *(messages.ValueFormat, messages.Measurand, messages.Phase, messages.Location, messages.UnitOfMeasure),
     ],
 )
-def test_no_two_values_of_an_enumeration_differ_in_case_only(alias: Any) -> None:  # noqa: ANN401 - a Literal
+def test_no_two_values_of_an_enumeration_differ_in_case_only(alias: Any) -> None:
     values = alias.__args__
     assert len({value.casefold() for value in values}) == len(values)
 

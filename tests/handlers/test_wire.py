@@ -369,7 +369,7 @@ class TestReadCall:
         assert len(rejected("Authorize", json.dumps({"idTag": "x" * 5000})).description) == 255
 
     def test_every_keyword_of_the_schemas_that_can_be_violated_has_a_code(self) -> None:
-        known = {*wire._VIOLATIONS, "items", "properties", "$ref", "definitions"}  # noqa: SLF001 - a table to be whole
+        known = {*wire._VIOLATIONS, "items", "properties", "$ref", "definitions"}
         silent = {"$schema", "$id", "title", "description", "javaType", "format", "additionalItems"}
 
         def keywords(schema: object) -> set[str]:
@@ -382,7 +382,7 @@ class TestReadCall:
             return found
 
         for action in messages.CALLS:
-            assert keywords(wire._validator(action).schema) <= known | silent  # noqa: SLF001
+            assert keywords(wire._validator(action).schema) <= known | silent
 
 
 class TestWhateverComes:
