@@ -13,7 +13,7 @@ from csms.charging.facts import UNNUMBERED, Command, CommandState, Transaction
 from csms.charging.working_set import Names, WorkingSet
 
 _MAX_ATTEMPTS = 5
-_TRIGGER_LIFETIME = timedelta(seconds=30)
+_TRIGGER_LIFETIME = timedelta(seconds=12)
 
 
 class QueueCommand(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """The credit guard: extends holds ahead of consumption and stops a transaction so that its charge lands on the credit.
 
-Pure. Knows a transaction's latest reading and power, its tariff and what its account can still give. It predicts when
-the credit ends, looks again on the way there (each look asks the station for a fresh reading), and sends the stop so
-much earlier as the link needs. A look is a moment in the row (`guard_at`), so another process can take over; commands
-are written in the unit of work of the decision. A reading that already shows the credit used up stops at once.
+Pure. It looks at a transaction on the way to the end of its credit (`guard_at` in the row, so another process can take
+over), asks the station for a fresh reading there (a probe), claims the credit until the next look, and sends the stop
+so much earlier as the link and the station need. Commands are written in the unit of work of the decision. A reading
+that already shows the credit used up stops at once.
 """
 
 from datetime import datetime, timedelta
@@ -13,20 +13,26 @@ import msgspec
 
 from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
-from csms.billing.tariffs import Tariff, decode_tariff
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
-from csms.charging.facts import Alarm, Point, Transaction
-from csms.charging.pricing import charge_of, elapsed_s
+from csms.charging.facts import Alarm, StopLag, Transaction
+from csms.charging.forecast import cost_after, credit_minor, ends_at, heard_at, taken_at
+from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
-_LONGEST_INTERVAL_S = 900  # the next interval is guessed from the last one, within this bound
-_NEAR = timedelta(seconds=120)  # from here on the end of the credit is computed exactly, and looked for often
-_FAR = timedelta(hours=12)
-_FINAL = timedelta(seconds=6)  # nearer than this to the stop, no other reading would come in time
+_LONGEST_INTERVAL_S = 900
+_UNKNOWN_POWER_W = 22_000  # of a station whose maximum power nobody entered
+_FIRST_LOOK = timedelta(seconds=10)  # finds out early how fast the station is and whether it answers probes
+_YOUNG = timedelta(minutes=5)  # so long a car may still go from nothing to full power
 _STEP = (3, 5)  # how much of the way to the stop is waited before the next look
-_FIRST_RETRY = timedelta(seconds=15)
-_LAST_RETRY = timedelta(minutes=5)
-_UNLOCK_AT, _ALARM_AT = 3, 4  # attempts to stop
+_SOONEST = timedelta(seconds=3)  # between two looks
+_SOONEST_YOUNG = timedelta(seconds=20)
+_SOONEST_SILENT = timedelta(seconds=60)
+_FINAL = timedelta(seconds=2)  # nearer than this, and both ways of the link, no other reading would come in time
+_AT_ONCE = timedelta(seconds=30)  # so near the end a reading is looked at with the link's lag, which it does not know
+_ANSWER_TIME = timedelta(seconds=12)  # a reading within it is taken for the answer of a probe
+_SILENT_AFTER_S = 330  # without an interval to judge by
+_USUAL_REACTION = timedelta(milliseconds=1500)  # of a station that never was stopped by us
+_LONGEST_LAG = timedelta(seconds=60)
 
 
 class GuardDue(msgspec.Struct, frozen=True):
@@ -48,6 +54,11 @@ class Followed(msgspec.Struct, frozen=True):
     stop_requested: bool
 
 
+def first_look(now: datetime) -> datetime:
+    """Return when to look at a transaction that begins."""
+    return now + _FIRST_LOOK
+
+
 def follow(one: Transaction, working_set: WorkingSet, now: datetime, *, still_draws: bool = False) -> Followed:
     """Price a transaction that was moved to its latest reading, extend its hold, stop it if it must be, else say when
     to look again.
@@ -55,50 +66,71 @@ def follow(one: Transaction, working_set: WorkingSet, now: datetime, *, still_dr
     before = working_set.transactions[one.transaction_id]
     hold = working_set.books.holds.get(one.transaction_id)
     if one.register_at != before.register_at or one.register_wh != before.register_wh:
-        one = msgspec.structs.replace(one, heard_at=now)
+        one = _heard(one, before, now)
     extended, must_stop = hold, still_draws
     if one.state == "open":
         refused = one.authorization_status != "Accepted" and one.energy_wh > before.energy_wh
         if one.tariff_json:
-            one, extended = _price(one, before, hold, working_set)
+            one, extended = _price(one, hold, working_set)
         must_stop = must_stop or refused or is_exhausted(one, working_set)
     intents: list[Any] = [] if extended is None or extended == hold else [extended]
-    stops = must_stop and (one.stop_requested_at is None or _told_long_ago(one, now))
+    stops = must_stop and (one.stop_requested_at is None or _told_long_ago(one, working_set, now))
     if stops:
         one, commands = _stop(one, working_set, now)
         intents += commands
-    elif one.state == "open" and one.stop_requested_at is None:
-        one = msgspec.structs.replace(one, guard_at=_next_look(one, working_set, now, timedelta(0)))
+    elif one.state == "open" and one.stop_requested_at is None and one.account_id is not None:
+        one = msgspec.structs.replace(one, guard_at=_look_after_reading(one, working_set, now))
     if one != before:
         intents.append(one)
     return Followed(tuple(intents), stops)
 
 
-def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[datetime | None]:
-    """Stop a transaction if its credit ends within the lag, else ask for a reading; return when to look again."""
+def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[bool]:
+    """Stop a transaction if its credit ends within the lag, else ask for a reading and look again later. Return whether
+    it still has to be watched.
+
+    Before its moment it is looked at because its account changed: then it is looked at again sooner, if need be.
+    """
     one = working_set.transactions.get(asked.transaction_id)
     if one is None or one.state != "open":
-        return Decision(None)
+        return Decision(False)
+    is_due = one.guard_at is not None and one.guard_at <= now
     if one.stop_requested_at is not None:
-        return _insist(one, working_set, now)
-    lag = timedelta(milliseconds=asked.lag_ms)
-    stop_at = _stop_at(one, working_set, lag)
+        return _insist(one, working_set, now) if is_due else Decision(True)
+    round_trip = timedelta(milliseconds=asked.lag_ms)
+    ends = ends_at(one, _assumed_power_w(one, working_set, now), working_set)
+    stop_at = None if ends is None else ends - _lead(one, round_trip, working_set)
     if stop_at is not None and stop_at <= now:
         one, commands = _stop(one, working_set, now)
-        return Decision(one.guard_at, (one, *commands))
-    intents: tuple[Any, ...] = ()
-    if stop_at is not None and stop_at - now > _FINAL + lag:
-        intents = (trigger_command(one, working_set, now),)
-    one = msgspec.structs.replace(one, guard_at=_next_look(one, working_set, now, lag))
-    return Decision(one.guard_at, (one, *intents))
+        return Decision(True, (one, *commands))
+    look_at = _next_look(one, stop_at, round_trip, working_set, now)
+    if not is_due:
+        sooner = one.guard_at is None or look_at < one.guard_at
+        return Decision(True, (msgspec.structs.replace(one, guard_at=look_at),) if sooner else ())
+    intents: list[Any] = []
+    in_sight = stop_at or ends_at(one, _maximum_power_w(one, working_set), working_set)
+    if in_sight is not None and _should_probe(one, stop_at, round_trip, now):
+        one = msgspec.structs.replace(one, probed_at=now)
+        intents.append(trigger_command(one, working_set, now))
+    if one.answers_probes is None and one.probed_at is not None:  # find out whether it does
+        look_at = min(look_at, max(one.probed_at + _ANSWER_TIME, now + _SOONEST))
+    one = msgspec.structs.replace(one, guard_at=look_at)
+    hold = _claim(one, look_at + round_trip, working_set)
+    return Decision(True, (one, *intents, *hold))
 
 
-def credit_minor(one: Transaction, working_set: WorkingSet) -> int | None:
-    """Return what a transaction may cost in all: its hold and what its account has left. None without an account."""
-    hold = working_set.books.holds.get(one.transaction_id)
-    if hold is None or hold.state != "open":
-        return None
-    return hold.amount_minor + working_set.books.accounts[hold.account_id].available_minor
+def learn(before: Transaction, ended_at: datetime, working_set: WorkingSet, now: datetime) -> tuple[StopLag, ...]:
+    """Learn from a transaction that ended at our first wish how long its station takes; quickly up, slowly down."""
+    if before.stop_requested_at is None or before.stop_attempts != 1:
+        return ()
+    took = taken_at(before, ended_at, now) - before.stop_requested_at
+    if not timedelta(0) < took < _LONGEST_LAG:
+        return ()
+    took_ms = took // timedelta(milliseconds=1)
+    known_ms = working_set.charge_points[before.charge_point_id].stop_lag_ms
+    if known_ms is not None:
+        took_ms = known_ms + (took_ms - known_ms) // (2 if took_ms > known_ms else 8)
+    return (StopLag(before.charge_point_id, took_ms),)
 
 
 def is_exhausted(one: Transaction, working_set: WorkingSet) -> bool:
@@ -107,110 +139,155 @@ def is_exhausted(one: Transaction, working_set: WorkingSet) -> bool:
     return credit is not None and one.cost_minor > 0 and one.cost_minor >= credit
 
 
-def _insist(one: Transaction, working_set: WorkingSet, now: datetime) -> Decision[datetime | None]:
+def _heard(one: Transaction, before: Transaction, now: datetime) -> Transaction:
+    """Note when a reading was taken, how often readings come by themselves, and whether this one answers a probe."""
+    probed_at = before.probed_at
+    waits = probed_at is not None and probed_at >= heard_at(before)
+    answers, interval_s = before.answers_probes, before.interval_s
+    if waits and probed_at is not None:
+        answers = now - probed_at <= _ANSWER_TIME
+    if not (waits and answers):
+        passed_s = min(_LONGEST_INTERVAL_S, elapsed_s(before.register_at, one.register_at))
+        interval_s = passed_s if interval_s is None or passed_s > interval_s else (interval_s + passed_s) // 2
+    return msgspec.structs.replace(
+        one, heard_at=taken_at(before, one.register_at, now), interval_s=interval_s, answers_probes=answers
+    )
+
+
+def _price(one: Transaction, hold: Hold | None, working_set: WorkingSet) -> tuple[Transaction, Hold | None]:
+    """Return the transaction with its cost so far, and its hold extended to the cost at the next reading."""
+    cost_minor = cost_after(one, timedelta(0), 0, working_set)
+    one = msgspec.structs.replace(one, cost_minor=cost_minor)
+    if hold is None or hold.state != "open":
+        return one, hold
+    ahead = timedelta(seconds=one.interval_s or 0)
+    wanted = cost_after(one, ahead, one.power_w or 0, working_set) if ahead else cost_minor
+    return one, extend_hold(hold, wanted, working_set.books.accounts[hold.account_id].available_minor)
+
+
+def _claim(one: Transaction, until: datetime, working_set: WorkingSet) -> tuple[Hold, ...]:
+    """Claim the credit that is used until then, so that another transaction of the account does not spend it."""
+    hold = working_set.books.holds.get(one.transaction_id)
+    if hold is None or hold.state != "open" or not one.tariff_json:
+        return ()
+    wanted = cost_after(one, max(timedelta(0), until - heard_at(one)), one.power_w or 0, working_set)
+    extended = extend_hold(hold, wanted, working_set.books.accounts[hold.account_id].available_minor)
+    return () if extended == hold else (extended,)
+
+
+# --- when to look, and when to stop -----------------------------------------------------------------------------------
+
+
+def _look_after_reading(one: Transaction, working_set: WorkingSet, now: datetime) -> datetime:
+    """Return when to look after a reading. Of its station nothing is known here, so near the end that is at once."""
+    look_at = _silent_at(one)
+    ends = ends_at(one, one.power_w or 0, working_set)
+    if ends is not None:
+        left = ends - now
+        look_at = min(look_at, now if left <= _AT_ONCE else now + left * _STEP[0] / _STEP[1])
+    if one.guard_at is not None and now - one.recorded_at < _YOUNG:
+        look_at = min(look_at, one.guard_at)  # the first looks are not put off
+    return max(now, look_at)
+
+
+def _next_look(
+    one: Transaction, stop_at: datetime | None, round_trip: timedelta, working_set: WorkingSet, now: datetime
+) -> datetime:
+    """Return when to look again: part of the way to the stop, or at the stop itself when it is close."""
+    look_at = _silent_at(one)
+    if one.probed_at is not None and one.probed_at >= heard_at(one):
+        look_at = max(look_at, one.probed_at + _ANSWER_TIME)
+    look_at = max(look_at, now + _SOONEST_SILENT)
+    if now - one.recorded_at < _YOUNG and one.answers_probes is not False:
+        soonest = ends_at(one, _maximum_power_w(one, working_set), working_set)
+        if soonest is not None:
+            look_at = min(look_at, now + max(_SOONEST_YOUNG, (soonest - now) * _STEP[0] / _STEP[1]))
+    if stop_at is None:
+        return look_at
+    left = stop_at - now
+    if left <= _FINAL + round_trip:
+        return stop_at
+    return min(look_at, stop_at, now + max(_SOONEST, left * _STEP[0] / _STEP[1]))
+
+
+def _should_probe(one: Transaction, stop_at: datetime | None, round_trip: timedelta, now: datetime) -> bool:
+    """Tell whether a fresh reading is worth a command: not so late that it would keep the stop waiting, and not where
+    the last one is fresh or the next one comes soon enough by itself.
+    """
+    heard = heard_at(one)
+    if one.answers_probes is False or (one.probed_at is not None and one.probed_at >= heard):
+        return False
+    if one.probed_at is None and one.interval_s is None:
+        return True
+    if now >= _silent_at(one):
+        return True
+    if stop_at is None:
+        return False
+    left = stop_at - now
+    if left <= _FINAL + round_trip or (one.answers_probes is None and left <= _ANSWER_TIME + round_trip):
+        return False
+    next_at = heard + timedelta(seconds=one.interval_s or _LONGEST_INTERVAL_S)
+    return now - heard > left / 5 and next_at > now + left * _STEP[0] / _STEP[1]
+
+
+def _lead(one: Transaction, round_trip: timedelta, working_set: WorkingSet) -> timedelta:
+    """Return how long before the end of the credit the stop must be sent."""
+    known_ms = working_set.charge_points[one.charge_point_id].stop_lag_ms
+    if known_ms is None:
+        return round_trip + _USUAL_REACTION
+    return max(round_trip, timedelta(milliseconds=known_ms))
+
+
+def _silent_at(one: Transaction) -> datetime:
+    """Return from when on no reading for so long is odd."""
+    silent_s = _SILENT_AFTER_S if one.interval_s is None else 2 * one.interval_s + 30
+    return heard_at(one) + timedelta(seconds=silent_s)
+
+
+def _assumed_power_w(one: Transaction, working_set: WorkingSet, now: datetime) -> int:
+    """Return the power to predict with: the latest one, or all that the station can give when it says nothing."""
+    power_w = one.power_w or 0
+    asked_in_vain = one.probed_at is not None and one.probed_at >= heard_at(one) and now - one.probed_at >= _ANSWER_TIME
+    if now >= _silent_at(one) and (asked_in_vain or one.answers_probes is False):
+        return max(power_w, _maximum_power_w(one, working_set))
+    return power_w
+
+
+def _maximum_power_w(one: Transaction, working_set: WorkingSet) -> int:
+    return working_set.charge_points[one.charge_point_id].max_power_w or _UNKNOWN_POWER_W
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+def _insist(one: Transaction, working_set: WorkingSet, now: datetime) -> Decision[bool]:
     """It was told to stop and goes on: ask again, each time later; unlock it where that is allowed; raise the alarm."""
     one, commands = _stop(one, working_set, now)
-    group = working_set.station_group_of(one.charge_point_id)
+    policy, group = working_set.policy, working_set.station_group_of(one.charge_point_id)
     intents: list[Any] = [one, *commands]
-    if one.stop_attempts >= _UNLOCK_AT and group is not None and group.unlock_when_stop_fails:
+    if one.stop_attempts >= policy.unlock_after_attempts and group is not None and group.unlock_when_stop_fails:
         intents.append(unlock_command(one, working_set, now))
-    if one.stop_attempts >= _ALARM_AT:
+    if one.stop_attempts >= policy.alarm_after_attempts:
         text = f"Transaction {one.transaction_id} was told to stop {one.stop_attempts} times and goes on."
         key = f"not stopped: {one.transaction_id}"
         intents.append(Alarm(key, "transaction does not stop", one.charge_point_id, one.transaction_id, text))
-    return Decision(one.guard_at, tuple(intents))
+    return Decision(True, tuple(intents))
 
 
-def _told_long_ago(one: Transaction, now: datetime) -> bool:
+def _told_long_ago(one: Transaction, working_set: WorkingSet, now: datetime) -> bool:
     """An ended transaction that still draws has no guard: each reading may ask again, after a pause."""
-    return one.state == "ended" and now - (one.stop_requested_at or now) > _FIRST_RETRY
+    pause = timedelta(seconds=working_set.policy.stop_retry_s)
+    return one.state == "ended" and now - (one.stop_requested_at or now) > pause
 
 
 def _stop(one: Transaction, working_set: WorkingSet, now: datetime) -> tuple[Transaction, list[Any]]:
     attempts = one.stop_attempts + 1
-    again = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(attempts - 1, 10))
+    policy = working_set.policy
+    again_s = min(policy.stop_retry_max_s, policy.stop_retry_s * 2 ** min(attempts - 1, 10))
     stopped = msgspec.structs.replace(
         one,
         stop_requested_at=now,
         stop_attempts=attempts,
-        guard_at=now + again if one.state == "open" else None,
+        guard_at=now + timedelta(seconds=again_s) if one.state == "open" else None,
     )
     return stopped, [stop_command(one, working_set, "credit guard", now)]
-
-
-def _price(
-    one: Transaction,
-    before: Transaction,
-    hold: Hold | None,
-    working_set: WorkingSet,
-) -> tuple[Transaction, Hold | None]:
-    """Return the transaction with its cost so far, and its hold extended to the cost at the next reading."""
-    cost_minor = _cost_after(one, timedelta(0), working_set)
-    one = msgspec.structs.replace(one, cost_minor=cost_minor)
-    if hold is None or hold.state != "open":
-        return one, hold
-    interval_s = min(_LONGEST_INTERVAL_S, elapsed_s(before.register_at, one.register_at))
-    ahead = _cost_after(one, timedelta(seconds=interval_s), working_set) if interval_s else cost_minor
-    return one, extend_hold(hold, ahead, working_set.books.accounts[hold.account_id].available_minor)
-
-
-def _cost_after(one: Transaction, more: timedelta, working_set: WorkingSet) -> int:
-    """Return what a transaction will have cost so long after its latest reading, at its present power."""
-    points = working_set.points.get(one.transaction_id, [])
-    if one.needs_spans:
-        points = [*points, Point(one.register_at, one.register_wh)]
-    drawn_wh = (one.power_w or 0) * (more // _MILLISECOND) // _MS_PER_HOUR
-    end_wh, end_at = one.register_wh + drawn_wh, one.register_at + more
-    return charge_of(one, end_wh, end_at, points, working_set.books.currency).total_minor
-
-
-_MILLISECOND = timedelta(milliseconds=1)
-_MS_PER_HOUR = 3_600_000
-
-
-def _stop_at(one: Transaction, working_set: WorkingSet, lag: timedelta) -> datetime | None:
-    """Return when the stop must be sent (by our clock), or None where no end of the credit is in sight."""
-    credit = credit_minor(one, working_set)
-    if credit is None or not one.tariff_json:
-        return None
-    heard_at = one.heard_at or one.recorded_at
-    least = _least_time(decode_tariff(one.tariff_json), one, credit, working_set)
-    if least is None:
-        return None
-    if least > _NEAR:
-        return heard_at + least - lag
-    low, high = timedelta(0), _NEAR * 8
-    if _cost_after(one, high, working_set) <= credit:
-        return heard_at + high - lag
-    while high - low > _MILLISECOND * 100:
-        middle = (low + high) / 2
-        if _cost_after(one, middle, working_set) <= credit:
-            low = middle
-        else:
-            high = middle
-    return heard_at + low - lag
-
-
-def _least_time(tariff: Tariff, one: Transaction, credit: int, working_set: WorkingSet) -> timedelta | None:
-    """Return the time in which the credit cannot end even at the highest rates of the tariff; None: it never ends."""
-    scale = working_set.books.currency.scale
-    per_kwh = max([tariff.rate_per_kwh, *(band.rate_per_kwh for band in tariff.bands)])
-    per_minute = max(
-        [tariff.rate_per_minute, tariff.rate_per_idle_minute, *(band.rate_per_minute for band in tariff.bands)]
-    )
-    per_hour_minor = ((one.power_w or 0) * per_kwh / 1000 + per_minute * 60) * scale
-    left_minor = credit - one.cost_minor
-    if per_hour_minor <= 0 or left_minor * 3600 > per_hour_minor * int(_FAR.total_seconds()):
-        return None
-    return timedelta(milliseconds=int(left_minor * _MS_PER_HOUR / per_hour_minor))
-
-
-def _next_look(one: Transaction, working_set: WorkingSet, now: datetime, lag: timedelta) -> datetime | None:
-    """Return when to look again: part of the way to the stop, or at the stop itself when it is close."""
-    stop_at = _stop_at(one, working_set, lag)
-    if stop_at is None:
-        return None
-    left = stop_at - now
-    if left <= _FINAL + lag:
-        return max(now, stop_at)
-    return now + max(_FINAL / 2, left * _STEP[0] / _STEP[1])

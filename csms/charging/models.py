@@ -80,6 +80,7 @@ charge_point = Table(
     Column("last_seen_at", Instant, nullable=True),
     Column("firmware_status", String(30), nullable=False, server_default=""),
     Column("diagnostics_status", String(30), nullable=False, server_default=""),
+    Column("stop_lag_ms", Integer, nullable=True),  # measured: from our wish to stop to the end of the energy
     Column("created_at", Instant, nullable=False),
     CheckConstraint("registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="registration"),
 )
@@ -155,6 +156,9 @@ charging_transaction = Table(
     Column("heard_at", Instant, nullable=True),  # when, by our clock, the latest good reading came
     Column("guard_at", Instant, nullable=True),  # when the credit guard looks again
     Column("stop_attempts", Integer, nullable=False, server_default="0"),
+    Column("interval_s", Integer, nullable=True),  # between the readings that come by themselves
+    Column("probed_at", Instant, nullable=True),  # when the guard last asked for a reading
+    Column("answers_probes", Boolean, nullable=True),  # a reading came when one was asked for
     CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
     Index(
         "ix_charging_transaction_unfinished",

@@ -32,6 +32,7 @@ from csms.charging.facts import (
     Policy,
     Reading,
     ReviewItem,
+    StopLag,
     Transaction,
     UnknownChargePoint,
 )
@@ -189,6 +190,9 @@ _MOVING = (
     "heard_at",
     "guard_at",
     "stop_attempts",
+    "interval_s",
+    "probed_at",
+    "answers_probes",
     "flags",
 )
 _ENDING = _all_but(Transaction, "transaction_id")
@@ -218,6 +222,7 @@ _NEW_CHARGE_POINT = Many(insert(_cp), ["id", *_all_but(ChargePoint, "charge_poin
 _CHANGE_CHARGE_POINT = _change(_cp, "id", _SAID)
 _CHANGE_KEY = _change(_cp, "id", _all_but(KeyChange, "charge_point_id"))
 _CHANGE_SEEN = _change(_cp, "id", ["last_seen_at"])
+_CHANGE_STOP_LAG = _change(_cp, "id", _all_but(StopLag, "charge_point_id"))
 _charge_point_row = _getter(ChargePoint)
 _said_row = _getter(ChargePoint, "charge_point_id", *_SAID)
 _GONE = Many(
@@ -280,6 +285,7 @@ def _write_stations(connection: Sql, working_set: WorkingSet, now: datetime) -> 
     unknown = [(*_unknown_row(one), 1, now, now) for _, one in sorted(working_set.unknown.items())]
     _UPSERT_UNKNOWN.execute(connection, unknown)
     _CHANGE_SEEN.execute(connection, [(one.charge_point_id, one.at) for _, one in sorted(working_set.seen.items())])
+    _CHANGE_STOP_LAG.execute(connection, [(key, one.stop_lag_ms) for key, one in sorted(working_set.stop_lags.items())])
 
 
 _INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}

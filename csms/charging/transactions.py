@@ -15,6 +15,7 @@ from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.prepaid import place_hold, settle, void_hold
 from csms.billing.tariffs import Charge, encode_tariff
 from csms.charging.authorization import Authorization, answer, has_too_many, judge, minimum_credit_minor
+from csms.charging.credit_guard import first_look, learn
 from csms.charging.facts import AuthorizationStatus, Point, ReviewItem, Transaction
 from csms.charging.metering import MeterValue, latest, to_readings
 from csms.charging.pricing import FREE, charge_of, tariff_at
@@ -137,6 +138,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         register_at=said.happened_at,
         flags="; ".join(flags),
         needs_spans=tariff is not None and tariff.needs_spans,
+        guard_at=first_look(now) if account is not None else None,
     )
     intents.append(one)
     if account is not None:
@@ -267,7 +269,8 @@ def _end(
         *(Point(each.happened_at, each.register_wh) for each in readings if each.register_wh is not None),
     ]
     one, money = _charge(one, energy_wh, points, working_set, now)
-    return Decision(Stopped(one.transaction_id, authorization), (*intents, one, *money))
+    learned = learn(before, said.happened_at, working_set, now)
+    return Decision(Stopped(one.transaction_id, authorization), (*intents, one, *money, *learned))
 
 
 def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]:

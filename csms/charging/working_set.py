@@ -27,6 +27,7 @@ from csms.charging.facts import (
     Running,
     Seen,
     StationGroup,
+    StopLag,
     TariffAssignment,
     TariffVersion,
     Transaction,
@@ -100,6 +101,7 @@ class WorkingSet:
     key_changes: list[KeyChange] = field(default_factory=list)
     gone: list[ConnectionGone] = field(default_factory=list)
     seen: dict[int, Seen] = field(default_factory=dict)
+    stop_lags: dict[int, StopLag] = field(default_factory=dict)
     unknown: dict[str, UnknownChargePoint] = field(default_factory=dict)
 
     def unfinished(self, charge_point_id: int) -> list[Transaction]:
@@ -212,6 +214,10 @@ def _take_seen(working_set: WorkingSet, one: Seen) -> None:
     working_set.seen[one.charge_point_id] = one
 
 
+def _take_stop_lag(working_set: WorkingSet, one: StopLag) -> None:
+    working_set.stop_lags[one.charge_point_id] = one
+
+
 def _take_unknown(working_set: WorkingSet, one: UnknownChargePoint) -> None:
     working_set.unknown[one.identity] = one
 
@@ -234,5 +240,6 @@ _TAKERS: dict[type, _Taker] = {
     Alarm: _take_alarm,
     AuthorizationRefusal: _take_refusal,
     Seen: _take_seen,
+    StopLag: _take_stop_lag,
     UnknownChargePoint: _take_unknown,
 }

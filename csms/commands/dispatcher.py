@@ -24,6 +24,7 @@ from csms.handlers import wire
 
 log = structlog.get_logger()
 
+_SHORTEST_TIMEOUT_S = 5.0
 _WAITING = select(models.command.c.charge_point_id).where(models.command.c.state == "queued").distinct()
 
 
@@ -115,16 +116,19 @@ class Dispatcher:
             frame = write_call(command, message_id)
         except CommandUnsendable as error:
             return AnswerCommand(*sending, "rejected", "", f"not sent: {error}"[:300])
+        timeout_s = self._call_timeout_s
+        if command.sent_at is not None:  # an answer that comes when it is of no use any more keeps nobody waiting
+            timeout_s = min(timeout_s, max(_SHORTEST_TIMEOUT_S, (command.expires_at - command.sent_at).total_seconds()))
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         link.outstanding = (message_id, future)
         try:
             sent_s = monotonic_s()
             await link.send(frame)
-            answer = await asyncio.wait_for(future, self._call_timeout_s)
+            answer = await asyncio.wait_for(future, timeout_s)
             link.note_lag(int((monotonic_s() - sent_s) * 1000))
         except TimeoutError:
             bound.warning("command not answered")
-            return AnswerCommand(*sending, "timed out", None, f"no answer within {self._call_timeout_s:g} s")
+            return AnswerCommand(*sending, "timed out", None, f"no answer within {timeout_s:g} s")
         except ConnectionError as error:
             return AnswerCommand(*sending, "failed", None, str(error))
         finally:

@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -220,6 +219,7 @@ def _create_tables() -> None:
         sa.Column("last_seen_at", _INSTANT, nullable=True),
         sa.Column("firmware_status", sa.String(length=30), server_default="", nullable=False),
         sa.Column("diagnostics_status", sa.String(length=30), server_default="", nullable=False),
+        sa.Column("stop_lag_ms", sa.Integer(), nullable=True),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.CheckConstraint(
             "registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="ck_charge_point_registration"
@@ -329,6 +329,9 @@ def _create_tables() -> None:
         sa.Column("heard_at", _INSTANT, nullable=True),
         sa.Column("guard_at", _INSTANT, nullable=True),
         sa.Column("stop_attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("interval_s", sa.Integer(), nullable=True),
+        sa.Column("probed_at", _INSTANT, nullable=True),
+        sa.Column("answers_probes", sa.Boolean(), nullable=True),
         sa.CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="ck_charging_transaction_state"),
         sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_charging_transaction_account_id"),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,114 @@
+"""What a running transaction will have cost, and when its credit ends. Pure; whole numbers only.
+
+Knows the latest reading, the power, the tariff and the account. Far from the end it computes with the highest rates of
+the tariff, which is cheap and never late; near it, it prices the transaction as it would be charged. Knows nothing of
+stations, commands or links.
+"""
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from csms.billing.tariffs import decode_tariff
+from csms.charging.authorization import left_today_minor
+from csms.charging.facts import Point, Transaction
+from csms.charging.pricing import charge_of
+from csms.charging.working_set import WorkingSet
+
+NEAR = timedelta(seconds=120)  # from here on the end of the credit is computed exactly
+FAR = timedelta(hours=4)  # beyond it nobody needs to know
+_EXACT_WITHIN = NEAR * 8
+_PRECISION = timedelta(milliseconds=50)
+_MILLISECOND = timedelta(milliseconds=1)
+_MS_PER_HOUR = 3_600_000
+_MICRO = 10**6
+_DRIFT = 64  # a station's clock that runs slow, or was set back, is caught up with by this part of the time
+
+
+def heard_at(one: Transaction) -> datetime:
+    """Return when the latest reading was taken, by our clock."""
+    return one.heard_at or one.recorded_at
+
+
+def taken_at(one: Transaction, happened_at: datetime, now: datetime) -> datetime:
+    """Return when, by our clock, something happened that came just now, from what the latest reading's times were.
+
+    The station's clock may be wrong, but it counts seconds: no message is taken for younger than the fastest one before
+    makes it. So one that waited in a queue or met a slow link is not mistaken for fresh.
+    """
+    passed = happened_at - one.register_at
+    return min(now, heard_at(one) + passed + max(passed, timedelta(0)) / _DRIFT)
+
+
+def credit_minor(one: Transaction, working_set: WorkingSet) -> int | None:
+    """Return what a transaction may cost in all: its hold and what its account has left, within the day's limit.
+
+    None without an account that pays.
+    """
+    hold = working_set.books.holds.get(one.transaction_id)
+    if hold is None or hold.state != "open":
+        return None
+    account = working_set.books.accounts[hold.account_id]
+    credit = hold.amount_minor + account.available_minor
+    left_today = left_today_minor(account, working_set)
+    if left_today is None:
+        return credit
+    return min(credit, working_set.transactions[one.transaction_id].cost_minor + max(0, left_today))
+
+
+def cost_after(one: Transaction, more: timedelta, power_w: int, working_set: WorkingSet) -> int:
+    """Return what a transaction will have cost so long after its latest reading, at a power."""
+    points = working_set.points.get(one.transaction_id, [])
+    if one.needs_spans:
+        points = [*points, Point(one.register_at, one.register_wh)]
+    drawn_wh = power_w * (more // _MILLISECOND) // _MS_PER_HOUR
+    end_wh, end_at = one.register_wh + drawn_wh, one.register_at + more
+    return charge_of(one, end_wh, end_at, points, working_set.books.currency).total_minor
+
+
+def ends_at(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime | None:
+    """Return when, by our clock, the credit ends at a power; None where that is not in sight."""
+    credit = credit_minor(one, working_set)
+    if credit is None or not one.tariff_json:
+        return None
+    least = _least_time(one, credit, power_w, working_set)
+    if least is None:
+        return None
+    if least > NEAR:
+        return heard_at(one) + least
+    return heard_at(one) + _exact_time(one, credit, power_w, working_set)
+
+
+def _exact_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta:
+    """Return how long the price stays within the credit."""
+    low, high = timedelta(0), _EXACT_WITHIN
+    if cost_after(one, high, power_w, working_set) <= credit:
+        return high
+    while high - low > _PRECISION:
+        middle = (low + high) / 2
+        if cost_after(one, middle, power_w, working_set) <= credit:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _least_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta | None:
+    """Return the time in which the credit cannot end even at the highest rates of the tariff; None: not for long."""
+    per_kwh, per_minute, fee_minor = _highest(one.tariff_json)
+    per_hour = power_w * per_kwh // 1000 + per_minute * 60  # in millionths of a unit
+    left_minor = credit - (one.cost_minor or fee_minor)
+    left = max(0, left_minor) * _MICRO // working_set.books.currency.scale
+    if per_hour <= 0 or left * 3600 > per_hour * int(FAR.total_seconds()):
+        return None
+    return timedelta(milliseconds=left * _MS_PER_HOUR // per_hour)
+
+
+@lru_cache(maxsize=1024)
+def _highest(tariff_json: str) -> tuple[int, int, int]:
+    """Return a tariff's highest price per kWh and per minute, in millionths of a unit, and its fee at the start."""
+    tariff = decode_tariff(tariff_json)
+    per_kwh = max([tariff.rate_per_kwh, *(band.rate_per_kwh for band in tariff.bands)])
+    per_minute = max(
+        [tariff.rate_per_minute, tariff.rate_per_idle_minute, *(band.rate_per_minute for band in tariff.bands)]
+    )
+    return int(per_kwh * _MICRO), int(per_minute * _MICRO), tariff.start_fee_minor
