@@ -153,10 +153,8 @@ class CentralSystem:
             return _response(connection, HTTPStatus.BAD_REQUEST, "This central system speaks the subprotocol ocpp1.6.")
         if not offered:
             log.warning("no subprotocol offered", charge_point=identity, address=address)
-        now_s = monotonic_s()
-        if self._failures.too_many(address, now_s) or self._failures.too_many(f"identity {identity}", now_s):
-            self.counts["handshake too often"] += 1
-            return _response(connection, HTTPStatus.TOO_MANY_REQUESTS, "Too many failed attempts; wait a minute.")
+        if self._failures.too_many(address, monotonic_s()):
+            return self._too_often(connection)
         if not self._engine.available:
             return _unavailable(connection)
         password = _password(request.headers.get("Authorization"), identity)
@@ -177,9 +175,13 @@ class CentralSystem:
                 return _unavailable(connection)
             connection.admitted = outcome
             return None
-        now_s = monotonic_s()
+        # Whoever guesses for an identity is slowed down, and cannot keep the charge point with the right key out.
+        now_s, identity = monotonic_s(), f"identity {asker.identity}"
+        too_often = self._failures.too_many(identity, now_s)
         self._failures.count(asker.address, now_s)
-        self._failures.count(f"identity {asker.identity}", now_s)
+        self._failures.count(identity, now_s)
+        if too_often:
+            return self._too_often(connection)
         self.counts[f"handshake refused: {outcome.reason}"] += 1
         log.warning(
             "charge point turned away", charge_point=asker.identity, address=asker.address, reason=outcome.reason
@@ -189,6 +191,10 @@ class CentralSystem:
         response = _response(connection, HTTPStatus.UNAUTHORIZED, "The key of this charge point is not right.")
         response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
         return response
+
+    def _too_often(self, connection: StationConnection) -> Response:
+        self.counts["handshake too often"] += 1
+        return _response(connection, HTTPStatus.TOO_MANY_REQUESTS, "Too many failed attempts; wait a minute.")
 
     # --- The connection -----------------------------------------------------------------------------------------------
 

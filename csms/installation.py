@@ -41,12 +41,13 @@ def open_installation(settings: Settings) -> Installation:
     differs.
     """
     database = open_database(settings)
-    present, newest = revisions(database)
-    if present != newest:
-        have = "is empty" if present is None else f"is at version {present} and this program needs {newest}"
-        raise ConfigurationError(f"The database {have}. Run: csms migrate")
     currency = Currency(settings.currency, settings.currency_decimals)
-    set_up(database, currency, clock.now())
+    try:
+        _check(database)
+        set_up(database, currency, clock.now())
+    except Exception:
+        database.close()
+        raise
     engine = Engine(
         database,
         currency,
@@ -59,6 +60,13 @@ def open_installation(settings: Settings) -> Installation:
     return Installation(settings, database, currency, engine, limits)
 
 
+def _check(database: Database) -> None:
+    present, newest = revisions(database)
+    if present != newest:
+        have = "is empty" if present is None else f"is at version {present} and this program needs {newest}"
+        raise ConfigurationError(f"The database {have}. Run: csms migrate")
+
+
 def policy_of(settings: Settings, currency: Currency) -> Policy:
     """Build the rules' settings."""
     return Policy(
@@ -69,4 +77,5 @@ def policy_of(settings: Settings, currency: Currency) -> Policy:
         boot_retry_interval_s=settings.boot_retry_interval_s,
         transactions_per_card=settings.transactions_per_card,
         time_zone=settings.time_zone,
+        tax_at_top_up_percent=settings.tax_percent if settings.tax_point == "top-up" else None,
     )

@@ -2,11 +2,15 @@
 answered.
 """
 
+import structlog
+
 from csms.charging import transactions
 from csms.handlers.authorize import id_tag_info
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import StartTransaction, StartTransactionResult
 from csms.handlers.timestamps import read_timestamp
+
+log = structlog.get_logger()
 
 
 async def handle(call: StartTransaction, exchange: Exchange) -> StartTransactionResult:
@@ -22,6 +26,9 @@ async def handle(call: StartTransaction, exchange: Exchange) -> StartTransaction
         (*exchange.flags, *read.flags),
     )
     started: transactions.Started = await exchange.submit(said)
+    status, reason = started.authorization.status, started.authorization.reason
+    if not started.repeated:
+        log.info("transaction begins", transaction=started.transaction_id, status=status, reason=reason)
     return StartTransactionResult(
         id_tag_info=id_tag_info(started.authorization),
         transaction_id=started.transaction_id,

@@ -85,8 +85,10 @@ class SimulatedStation:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"{self.identity}.log").open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(
+                # The key goes by the environment: a command line can be read by everybody on the machine.
+                *("/usr/bin/env", f"CHARGEPOINT_SIM_KEY={self._key}"),
                 *(sys.executable, "-m", "chargepoint_sim", "run", self._url, self.identity),
-                *("--key", self._key, "--connectors", "1", "--speed", str(SPEED), "--power-kw", str(_POWER_KW)),
+                *("--connectors", "1", "--speed", str(SPEED), "--power-kw", str(_POWER_KW)),
                 *("--state-dir", str(self._folder), "--json"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
