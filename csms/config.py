@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     transactions_per_card: Positive = 1  # at the same time; an account group may set its own limit
     maximum_top_up: Annotated[Decimal, Field(gt=0)] = Decimal("500.00")
     maximum_balance: Annotated[Decimal, Field(gt=0)] = Decimal("1000.00")
+    tax_point: Literal["consumption", "top-up"] = "consumption"  # when tax becomes payable; fixed at the first start
+    tax_percent: Annotated[Decimal, Field(ge=0, lt=100)] = Decimal(20)  # of top-ups, and proposed for a new tariff
 
     # The link to the stations
     adopt_unknown_stations: bool = False  # for laboratories only: anyone may connect

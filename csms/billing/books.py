@@ -7,6 +7,7 @@ The books compute every running total themselves: nobody sets a balance.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar
 
@@ -154,6 +155,7 @@ class Books:
     """Accounts, cards, holds and entries of one unit of work."""
 
     currency: Currency
+    tax_at_top_up_percent: Decimal | None = None  # None: the tax point is consumption
     accounts: dict[int, PrepaidAccount] = field(default_factory=dict)
     account_groups: dict[int, AccountGroup] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)

@@ -30,6 +30,7 @@ installation = Table(
     Column("id", Integer, primary_key=True),
     Column("currency", String(3), nullable=False),
     Column("currency_decimals", Integer, nullable=False),
+    Column("tax_point", String(12), nullable=False, server_default="consumption"),  # or "top-up"
     Column("created_at", Instant, nullable=False),
 )
 

@@ -5,8 +5,11 @@ Pure arithmetic; knows no account and no tariff. No binary float ever enters.
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
 
 import msgspec
+
+TaxPoint = Literal["consumption", "top-up"]  # when the tax in a prepaid amount becomes payable
 
 _AMOUNT = re.compile(r"[+-]?\d{1,12}([.,]\d{1,6})?", re.ASCII)
 

@@ -25,7 +25,8 @@ from csms.billing.books import (
     is_id_tag,
     normalize_id_tag,
 )
-from csms.billing.chart_of_accounts import ENERGY_INCOME, VAT_PAYABLE, prepaid_code
+from csms.billing.chart_of_accounts import ENERGY_INCOME, VAT_ON_PREPAYMENTS, VAT_PAYABLE, prepaid_code
+from csms.billing.money import tax_included
 from csms.billing.tariffs import Charge
 
 RefusalReason = Literal[
@@ -141,8 +142,8 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
     limits = _limits_for(asked.limits, books.group_of(account))
     if refused := _refuse_amount(asked.amount_minor, account.balance_minor, limits):
         return Decision(refused)
-    transfer = Transfer(asked.source_account_id, account.account_id, asked.amount_minor)
-    entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, (transfer,))
+    transfers = _paid_in(asked.source_account_id, account.account_id, asked.amount_minor, books)
+    entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, transfers)
     balance = account.balance_minor + asked.amount_minor
     outcome = Booked(asked.id_tag, account.account_id, balance, balance - account.held_minor, repeated=False)
     return Decision(outcome, (entry,))
@@ -162,7 +163,7 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
     account_id = books.free_account_ids[0]
     account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
     card = Card(asked.id_tag, number, account_id, "active", asked.expires_at, asked.label)
-    transfers = (Transfer(asked.source_account_id, account_id, asked.credit_minor),) if asked.credit_minor else ()
+    transfers = _paid_in(asked.source_account_id, account_id, asked.credit_minor, books)
     entry = JournalEntry("card issued", asked.entry_key, content, now, asked.actor, transfers)
     outcome = Booked(asked.id_tag, account_id, asked.credit_minor, asked.credit_minor, repeated=False)
     return Decision(outcome, (account, card, entry))
@@ -196,8 +197,10 @@ def settle(
     happened_at: datetime,
     now: datetime,
     actor: str,
+    books: Books,
 ) -> tuple[Hold | JournalEntry, ...]:
-    """Resolve a hold with the actual charge: prepaid account to energy income and VAT payable.
+    """Resolve a hold with the actual charge: prepaid account to energy income and VAT payable; VAT
+    that was payable at the top-up already comes off what was paid of it then.
 
     The charge may exceed the hold and the credit: energy that is gone cannot be refused. A charge of nothing voids
     the hold.
@@ -205,9 +208,10 @@ def settle(
     if not charge.total_minor:
         return (msgspec.structs.replace(hold, state="voided", resolved_at=now),)
     net_minor = charge.total_minor - charge.tax_minor
+    tax_account_id = VAT_PAYABLE if books.tax_at_top_up_percent is None else VAT_ON_PREPAYMENTS
     transfers = tuple(
         Transfer(hold.account_id, account_id, amount_minor)
-        for account_id, amount_minor in ((ENERGY_INCOME, net_minor), (VAT_PAYABLE, charge.tax_minor))
+        for account_id, amount_minor in ((ENERGY_INCOME, net_minor), (tax_account_id, charge.tax_minor))
         if amount_minor > 0
     )
     entry = JournalEntry(
@@ -221,6 +225,16 @@ def settle(
         charge_lines=charge.lines,
     )
     return (msgspec.structs.replace(hold, state="settled", resolved_at=now), entry)
+
+
+def _paid_in(source_account_id: int, account_id: int, amount_minor: int, books: Books) -> tuple[Transfer, ...]:
+    """Move what a customer pays to the account; where the tax point is the top-up, its tax is payable now."""
+    if not amount_minor:
+        return ()
+    paid = Transfer(source_account_id, account_id, amount_minor)
+    percent = books.tax_at_top_up_percent
+    tax_minor = 0 if percent is None else tax_included(amount_minor, percent)
+    return (paid, Transfer(VAT_ON_PREPAYMENTS, VAT_PAYABLE, tax_minor)) if tax_minor else (paid,)
 
 
 def void_hold(hold: Hold, now: datetime) -> Hold:

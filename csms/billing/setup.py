@@ -1,4 +1,4 @@
-"""The first start: fixes the currency of the installation and opens the accounts of the chart.
+"""The first start: fixes the currency and the tax point of the installation and opens the accounts of the chart.
 
 Knows the tables of the money; runs in a unit of work of its own and changes nothing on a later start.
 """
@@ -9,13 +9,13 @@ from sqlalchemy import insert, select
 
 from csms.billing import models
 from csms.billing.chart_of_accounts import CHART
-from csms.billing.money import Currency
+from csms.billing.money import Currency, TaxPoint
 from csms.db import Database
 from csms.errors import ConfigurationError
 
 
-def set_up(database: Database, currency: Currency, now: datetime) -> None:
-    """Create the installation, or check that its currency is still the configured one."""
+def set_up(database: Database, currency: Currency, now: datetime, tax_point: TaxPoint = "consumption") -> None:
+    """Create the installation, or check that its currency and its tax point are still the configured ones."""
     with database.unit_of_work() as connection:
         row = connection.execute(select(models.installation)).first()
         if row is not None:
@@ -24,10 +24,23 @@ def set_up(database: Database, currency: Currency, now: datetime) -> None:
                     f"CSMS_CURRENCY is {currency.code} with {currency.decimals} decimals, but this database keeps its "
                     f"money in {row.currency} with {row.currency_decimals}. The currency is fixed at the first start.",
                 )
+            if row.tax_point != tax_point:
+                raise ConfigurationError(
+                    f"CSMS_TAX_POINT is {tax_point}, but this database books tax at {row.tax_point}. The tax point is "
+                    "fixed at the first start.",
+                )
             return
         connection.execute(
             insert(models.installation),
-            [{"id": 1, "currency": currency.code, "currency_decimals": currency.decimals, "created_at": now}],
+            [
+                {
+                    "id": 1,
+                    "currency": currency.code,
+                    "currency_decimals": currency.decimals,
+                    "tax_point": tax_point,
+                    "created_at": now,
+                }
+            ],
         )
         connection.execute(
             insert(models.ledger_account),

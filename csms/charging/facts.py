@@ -4,6 +4,7 @@ Fields are those of the tables in `models`. A fact knows nothing of how it was l
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -277,6 +278,7 @@ class Policy(msgspec.Struct, frozen=True):
     heartbeat_interval_s: int
     boot_retry_interval_s: int
     transactions_per_card: int = 1  # at the same time, where the account's group sets no limit
+    tax_at_top_up_percent: Decimal | None = None  # None: the tax point is consumption
     time_zone: str = "UTC"  # whose midnight begins the day of a daily limit
     stop_retry_s: int = 15  # a station that goes on charging is asked again after this, then after twice as long ...
     stop_retry_max_s: int = 300  # ... up to this

@@ -68,7 +68,7 @@ _POINTS = (
 
 def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now: datetime) -> WorkingSet:
     """Load what the inputs of a batch name."""
-    working_set = WorkingSet(Books(currency), policy)
+    working_set = WorkingSet(Books(currency, policy.tax_at_top_up_percent), policy)
     _load_charge_points(connection, names, working_set)
     _load_transactions(connection, names, working_set)
     ledger.load_cards(connection, names, working_set.books)

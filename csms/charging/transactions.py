@@ -312,7 +312,7 @@ def _charge(
         return one, (void_hold(hold, now),)
     assert one.ended_at is not None, "only an ended transaction is charged"
     actor = f"charge point {working_set.charge_points[one.charge_point_id].identity}"
-    return one, settle(hold, charge, one.ended_at, now, actor)
+    return one, settle(hold, charge, one.ended_at, now, actor, working_set.books)
 
 
 def _why_uncharged(one: Transaction, energy_wh: int | None) -> str | None:

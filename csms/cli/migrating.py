@@ -35,7 +35,8 @@ def migrate_database(settings: Settings) -> tuple[str | None, str | None]:
     try:
         before, _ = revisions(database)
         upgrade(database)
-        set_up(database, Currency(settings.currency, settings.currency_decimals), clock.now())
+        currency = Currency(settings.currency, settings.currency_decimals)
+        set_up(database, currency, clock.now(), settings.tax_point)
         after, _ = revisions(database)
     finally:
         database.close()

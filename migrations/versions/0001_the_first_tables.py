@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -87,6 +88,7 @@ def _create_tables() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("currency_decimals", sa.Integer(), nullable=False),
+        sa.Column("tax_point", sa.String(length=12), server_default="consumption", nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_installation"),
     )
