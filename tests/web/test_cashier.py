@@ -205,8 +205,13 @@ async def test_staff_without_a_desk_take_no_money(sqlite_portal: PortalWorld) ->
     response = await browser.post("/card/top-up", tag=CARD, amount="20", key="k" * 20)
     assert response.status_code == 422
     assert sqlite_portal.card().balance_minor == 2000
-    await _sell(browser, "0499AABBCC", "50")
-    assert sqlite_portal.card("0499AABBCC").balance_minor == 0
+    await browser.get("/card/sell", tag="0499AABBCC")
+    assert "no till to put the money in" in browser.text
+    before = sqlite_portal.entries()
+    for amount in ("50", ""):
+        response = await browser.post("/card/sell", tag="0499AABBCC", number="7", amount=amount, key="k" * 20)
+        assert (response.status_code, "no till to put the money in" in browser.text) == (422, True)
+    assert sqlite_portal.entries() == before
 
 
 async def test_while_nothing_can_be_stored_the_form_is_kept_and_books_later(

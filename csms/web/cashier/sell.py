@@ -1,6 +1,6 @@
 """Selling a card: its id tag from the reader, the number printed on it, and a first credit.
 
-A staff member without a desk can hand out cards, but takes no money. Booked once per form, as a top-up is.
+A staff member without a desk has no till, so they sell nothing. Booked once per form, as a top-up is.
 """
 
 import re
@@ -10,11 +10,10 @@ from starlette.responses import Response
 
 from csms.billing import prepaid
 from csms.billing.books import normalize_id_tag
-from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.models import card as card_table
 from csms.errors import StorageUnavailable
 from csms.web.cashier.desk import LONGEST_ID_TAG, quick_amounts
-from csms.web.cashier.top_up import read_key
+from csms.web.cashier.top_up import NO_DESK, read_key
 from csms.web.forms import Form
 from csms.web.visit import Visit
 
@@ -64,14 +63,13 @@ def _read(visit: Visit, form: Form, key: str) -> prepaid.IssueCard | None:
     if number and not _PRINTED_NUMBER.fullmatch(number):
         form.refuse("number", "Letters, digits and blanks, as printed on the card.")
     label = form.text("label", longest=_LABEL, required=False)
-    credit_minor = 0
-    if visit.staff.cash_account_id is not None:
-        most_minor = visit.portal.limits.maximum_top_up_minor
-        credit_minor = form.amount_minor("amount", visit.portal.currency, most_minor=most_minor, least_minor=0)
-    if not form.valid:
+    most_minor = visit.portal.limits.maximum_top_up_minor
+    credit_minor = form.amount_minor("amount", visit.portal.currency, most_minor=most_minor, least_minor=0)
+    if visit.staff.cash_account_id is None:
+        form.refuse("amount", NO_DESK)
+    if not form.valid or visit.staff.cash_account_id is None:
         return None
-    # Without credit no transfer is made, so it does not matter where money would come from.
-    source = visit.staff.cash_account_id or CLEARING_COMMAND_LINE
+    source = visit.staff.cash_account_id
     return prepaid.IssueCard(
         id_tag, number, credit_minor, source, key, visit.staff.actor, visit.portal.limits, label=label
     )
