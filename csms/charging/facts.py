@@ -38,6 +38,8 @@ class ChargePoint(msgspec.Struct, frozen=True):
     firmware_status: str = ""
     diagnostics_status: str = ""
     stop_lag_ms: int | None = None
+    meter_serial_number: str = ""
+    clock_skew_s: int | None = None
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -79,6 +81,11 @@ class Transaction(msgspec.Struct, frozen=True):
     interval_s: int | None = None
     probed_at: datetime | None = None
     answers_probes: bool | None = None
+    max_power_w: int | None = None
+    stop_below_w: int | None = None
+    stop_after_s: int | None = None
+    is_suspended: bool = False
+    zombie_at: datetime | None = None
 
 
 class StationGroup(msgspec.Struct, frozen=True):
@@ -155,6 +162,65 @@ class ReviewItem(msgspec.Struct, frozen=True):
     transaction_id: int | None
     explanation: str
     evidence_json: str
+
+
+class StoredReview(msgspec.Struct, frozen=True):
+    """A review item as it stands in the queue; `resolved_at` is None while it waits."""
+
+    key: str
+    kind: str
+    charge_point_id: int
+    connector_id: int | None
+    transaction_id: int | None
+    evidence_json: str
+    resolved_at: datetime | None
+    decision: str | None
+    form_key: str | None
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """What was decided about a review item; the first decision stays."""
+
+    key: str
+    decision: str
+    reason: str
+    actor: str
+    form_key: str | None = None
+    transaction_id: int | None = None  # that the item turned out to be about
+
+
+class Register(msgspec.Struct, frozen=True):
+    """Where the meter of a connector stood at the end of its latest transaction."""
+
+    charge_point_id: int
+    connector_id: int
+    register_wh: int
+    happened_at: datetime
+
+
+class ChainBreak(msgspec.Struct, frozen=True):
+    """The meters of a charge point are others now: where they stood before says nothing."""
+
+    charge_point_id: int
+
+
+class RelativeReadings(msgspec.Struct, frozen=True):
+    """A trait of a charge point: its readings count from the start of each transaction, its start and stop do not."""
+
+    charge_point_id: int
+
+
+class ClockSkew(msgspec.Struct, frozen=True):
+    """How far the clock of a charge point is ahead of ours (behind: negative)."""
+
+    charge_point_id: int
+    clock_skew_s: int
+
+
+class AlarmOver(msgspec.Struct, frozen=True):
+    """What an alarm was about is over."""
+
+    key: str
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -284,8 +350,11 @@ class Policy(msgspec.Struct, frozen=True):
     stop_retry_max_s: int = 300  # ... up to this
     unlock_after_attempts: int = 3
     alarm_after_attempts: int = 4
+    maximum_power_w: int = 400_000  # of a connector at a station whose own maximum nobody entered
+    zombie_wait_s: int = 180  # from the sign that a transaction may be over until it is taken for over
 
 
 def watch_of(one: Transaction) -> Watch:
     """Return when the guard looks at a transaction."""
-    return Watch(one.charge_point_id, one.account_id, one.guard_at if one.state == "open" else None)
+    moments = [at for at in (one.guard_at, one.zombie_at) if at is not None and one.state == "open"]
+    return Watch(one.charge_point_id, one.account_id, min(moments, default=None))

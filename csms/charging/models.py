@@ -81,6 +81,9 @@ charge_point = Table(
     Column("firmware_status", String(30), nullable=False, server_default=""),
     Column("diagnostics_status", String(30), nullable=False, server_default=""),
     Column("stop_lag_ms", Integer, nullable=True),  # measured: from our wish to stop to the end of the energy
+    Column("meter_serial_number", String(50), nullable=False, server_default=""),
+    Column("clock_skew_s", Integer, nullable=True),  # measured: the station's clock minus ours
+    Column("has_relative_readings", Boolean, nullable=False, server_default=false()),  # counted from each start
     Column("created_at", Instant, nullable=False),
     CheckConstraint("registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="registration"),
 )
@@ -159,6 +162,12 @@ charging_transaction = Table(
     Column("interval_s", Integer, nullable=True),  # between the readings that come by themselves
     Column("probed_at", Instant, nullable=True),  # when the guard last asked for a reading
     Column("answers_probes", Boolean, nullable=True),  # a reading came when one was asked for
+    # The policies of its place when it began, so that a reading is judged without loading the place
+    Column("max_power_w", Integer, nullable=True),
+    Column("stop_below_w", Integer, nullable=True),
+    Column("stop_after_s", Integer, nullable=True),
+    Column("is_suspended", Boolean, nullable=False, server_default=false()),  # by the station: not the car's own wish
+    Column("zombie_at", Instant, nullable=True),  # when it is taken for over, if nothing is heard of it until then
     CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
     Index(
         "ix_charging_transaction_unfinished",
@@ -230,6 +239,21 @@ review_item = Table(
     Column("evidence_json", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False, index=True),
     Column("resolved_at", Instant, nullable=True),
+    Column("decision", String(20), nullable=True),
+    Column("reason", String(300), nullable=True),
+    Column("resolved_by", String(100), nullable=True),
+    Column("form_key", String(100), nullable=True),  # of the form that decided, to know its repetition
+    Index("ix_review_item_transaction", "transaction_id"),
+)
+
+# Where the meter of a connector stood last: the next transaction should begin there.
+connector_register = Table(
+    "connector_register",
+    metadata,
+    Column("charge_point_id", ForeignKey("charge_point.id"), primary_key=True, autoincrement=False),
+    Column("connector_id", Integer, primary_key=True, autoincrement=False),
+    Column("register_wh", BigInteger, nullable=False),
+    Column("happened_at", Instant, nullable=False),
 )
 
 # What the administrator has to know; cleared when it is over.

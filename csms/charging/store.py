@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
-from csms.charging import models, places, spending
+from csms.charging import evidence, models, places, spending
 from csms.charging.facts import (
     Alarm,
     AuthorizationRefusal,
@@ -69,11 +69,12 @@ _POINTS = (
 def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now: datetime) -> WorkingSet:
     """Load what the inputs of a batch name."""
     working_set = WorkingSet(Books(currency, policy.tax_at_top_up_percent), policy)
+    evidence.load(connection, names, working_set)
     _load_charge_points(connection, names, working_set)
     _load_transactions(connection, names, working_set)
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
-    _load_points(connection, working_set)
+    _load_points(connection, names, working_set)
     spending.load(connection, names, working_set, now)
     if names.places_of_transactions:
         known = {one.charge_point_id for one in working_set.transactions.values()} - set(working_set.charge_points)
@@ -128,8 +129,9 @@ def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -
         (_TRANSACTIONS_BY_NATURAL_KEY, names.natural_keys),
         (_TRANSACTIONS_BY_STOP_KEY, names.stop_keys),
         (_TRANSACTIONS_UNFINISHED, names.unfinished_at),
+        (_TRANSACTIONS_UNFINISHED, None),
     ):
-        for row in _rows(connection, statement, keys):
+        for row in _rows(connection, statement, _strayed(names, working_set) if keys is None else keys):
             one = Transaction(*row)
             working_set.transactions[one.transaction_id] = one
             working_set.natural_keys[one.natural_key] = one.transaction_id
@@ -141,9 +143,20 @@ def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -
                 names.id_tags.update(tag for tag in (one.id_tag, one.stop_id_tag) if tag is not None)
 
 
-def _load_points(connection: Sql, working_set: WorkingSet) -> None:
+def _strayed(names: Names, working_set: WorkingSet) -> set[int]:
+    """Return the charge points whose readings name a transaction that nobody knows: their open ones may be meant."""
+    return {
+        charge_point_id
+        for transaction_id, charge_point_id in names.metered.items()
+        if transaction_id not in working_set.transactions
+    } - names.unfinished_at
+
+
+def _load_points(connection: Sql, names: Names, working_set: WorkingSet) -> None:
     depending = {
-        one.transaction_id for one in working_set.transactions.values() if one.needs_spans and one.state != "ended"
+        one.transaction_id
+        for one in working_set.transactions.values()
+        if one.needs_spans and (one.state != "ended" or names.review_keys)
     }
     working_set.points = {transaction_id: [] for transaction_id in depending}
     for transaction_id, at, register_wh in _rows(connection, _POINTS, depending):
@@ -193,6 +206,8 @@ _MOVING = (
     "interval_s",
     "probed_at",
     "answers_probes",
+    "is_suspended",
+    "zombie_at",
     "flags",
 )
 _ENDING = _all_but(Transaction, "transaction_id")
@@ -217,6 +232,7 @@ _SAID = (
     "booted_at",
     "firmware_status",
     "diagnostics_status",
+    "meter_serial_number",
 )
 _NEW_CHARGE_POINT = Many(insert(_cp), ["id", *_all_but(ChargePoint, "charge_point_id"), "created_at"])
 _CHANGE_CHARGE_POINT = _change(_cp, "id", _SAID)
@@ -237,7 +253,7 @@ _FORGET_UNKNOWN = delete(models.unknown_charge_point).where(any_of(models.unknow
 
 def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     """Write what the working set took; return the charge points for which a command waits now."""
-    ringing = _write_commands(connection, working_set)
+    ringing = _write_commands(connection, working_set, now)
     _write_stations(connection, working_set, now)
     ledger.write(connection, working_set.books, now)
     new = [working_set.transactions[key] for key in sorted(working_set.new_transactions)]
@@ -247,18 +263,20 @@ def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     _END_TRANSACTION.execute(connection, [_ending_row(one) for one in changed if one.state != "open"])
     _PUT_READING.execute(connection, [(*_reading_row(one), now) for one in working_set.readings.values()])
     _PUT_REVIEW.execute(connection, [(*_review_row(one), now) for one in working_set.review_items.values()])
+    evidence.write(connection, working_set, now)
     raised = [(*_alarm_row(one), 1, now, now, None) for one in working_set.alarms.values()]
     _UPSERT_ALARM.execute(connection, sorted(raised, key=_first))
     return ringing
 
 
-def _write_commands(connection: Sql, working_set: WorkingSet) -> set[int]:
+def _write_commands(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     unnumbered = working_set.unnumbered_commands
     if unnumbered:
         ids = take_ids(connection, models.command_ids, len(unnumbered))
         for command_id, command in zip(ids, unnumbered, strict=True):
             working_set.commands[command_id] = msgspec.structs.replace(command, command_id=command_id)
             working_set.new_commands.add(command_id)
+    evidence.cancel_stops(connection, working_set, now)
     new = [working_set.commands[key] for key in sorted(working_set.new_commands)]
     changed = [working_set.commands[key] for key in sorted(working_set.changed_commands)]
     _NEW_COMMAND.execute(connection, map(_command_row, new))

@@ -12,8 +12,11 @@ from csms.billing.books import Books, MoneyNames
 from csms.charging.facts import (
     UNNUMBERED,
     Alarm,
+    AlarmOver,
     AuthorizationRefusal,
+    ChainBreak,
     ChargePoint,
+    ClockSkew,
     Command,
     Connection,
     ConnectionGone,
@@ -23,11 +26,15 @@ from csms.charging.facts import (
     Point,
     Policy,
     Reading,
+    Register,
+    RelativeReadings,
+    Resolution,
     ReviewItem,
     Running,
     Seen,
     StationGroup,
     StopLag,
+    StoredReview,
     TariffAssignment,
     TariffVersion,
     Transaction,
@@ -49,6 +56,9 @@ class Names(MoneyNames):
     natural_keys: set[str] = field(default_factory=set)
     stop_keys: set[str] = field(default_factory=set)
     unfinished_at: set[int] = field(default_factory=set)
+    metered: dict[int, int] = field(default_factory=dict)  # the charge point by the transaction id of its readings
+    registers_at: set[int] = field(default_factory=set)
+    review_keys: set[str] = field(default_factory=set)
     command_ids: set[int] = field(default_factory=set)
     commands_at: set[int] = field(default_factory=set)
     tariffs: bool = False  # and what else decides whether a transaction may begin
@@ -94,6 +104,15 @@ class WorkingSet:
     changed_charge_points: set[int] = field(default_factory=set)
     readings: dict[tuple[int, int, datetime, int], Reading] = field(default_factory=dict)
     review_items: dict[str, ReviewItem] = field(default_factory=dict)
+    reviews: dict[str, StoredReview] = field(default_factory=dict)  # of those that were asked for
+    resolutions: dict[str, Resolution] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)  # transactions that end in this batch
+    registers: dict[tuple[int, int], Register] = field(default_factory=dict)
+    changed_registers: set[tuple[int, int]] = field(default_factory=set)
+    broken_chains: set[int] = field(default_factory=set)
+    relative_readings: set[int] = field(default_factory=set)
+    clock_skews: dict[int, ClockSkew] = field(default_factory=dict)
+    alarms_over: set[str] = field(default_factory=set)
     alarms: dict[str, Alarm] = field(default_factory=dict)
     connectors: dict[tuple[int, int], ConnectorStatus] = field(default_factory=dict)
     refusals: dict[tuple[int, str], AuthorizationRefusal] = field(default_factory=dict)
@@ -144,6 +163,8 @@ def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
         )
         working_set.running.setdefault(one.account_id, []).append(running)
     (working_set.changed_transactions if known else working_set.new_transactions).add(key)
+    if known and one.state == "ended" and working_set.transactions[key].state != "ended":
+        working_set.ended.add(key)
     working_set.transactions[key] = one
     working_set.natural_keys[one.natural_key] = key
     if one.stop_key is not None:
@@ -195,8 +216,38 @@ def _take_review(working_set: WorkingSet, one: ReviewItem) -> None:
     working_set.review_items.setdefault(one.key, one)
 
 
+def _take_resolution(working_set: WorkingSet, one: Resolution) -> None:
+    working_set.resolutions.setdefault(one.key, one)
+
+
+def _take_register(working_set: WorkingSet, one: Register) -> None:
+    working_set.registers[one.charge_point_id, one.connector_id] = one
+    working_set.changed_registers.add((one.charge_point_id, one.connector_id))
+
+
+def _take_chain_break(working_set: WorkingSet, one: ChainBreak) -> None:
+    working_set.broken_chains.add(one.charge_point_id)
+    for key in [key for key in working_set.registers if key[0] == one.charge_point_id]:
+        del working_set.registers[key]
+        working_set.changed_registers.discard(key)
+
+
+def _take_relative(working_set: WorkingSet, one: RelativeReadings) -> None:
+    working_set.relative_readings.add(one.charge_point_id)
+
+
+def _take_skew(working_set: WorkingSet, one: ClockSkew) -> None:
+    working_set.clock_skews[one.charge_point_id] = one
+
+
 def _take_alarm(working_set: WorkingSet, one: Alarm) -> None:
     working_set.alarms[one.key] = one
+    working_set.alarms_over.discard(one.key)
+
+
+def _take_alarm_over(working_set: WorkingSet, one: AlarmOver) -> None:
+    working_set.alarms.pop(one.key, None)
+    working_set.alarms_over.add(one.key)
 
 
 def _take_refusal(working_set: WorkingSet, one: AuthorizationRefusal) -> None:
@@ -237,7 +288,13 @@ _TAKERS: dict[type, _Taker] = {
     Connection: _take_connection,
     ConnectionGone: _take_gone,
     ReviewItem: _take_review,
+    Resolution: _take_resolution,
+    Register: _take_register,
+    ChainBreak: _take_chain_break,
+    RelativeReadings: _take_relative,
+    ClockSkew: _take_skew,
     Alarm: _take_alarm,
+    AlarmOver: _take_alarm_over,
     AuthorizationRefusal: _take_refusal,
     Seen: _take_seen,
     StopLag: _take_stop_lag,

@@ -66,6 +66,17 @@ def _create_tables() -> None:
         sa.UniqueConstraint("name", name="uq_account_group_name"),
     )
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("recorded_at", _INSTANT, nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("act", sa.String(length=40), nullable=False),
+        sa.Column("subject", sa.String(length=60), nullable=False),
+        sa.Column("reason", sa.String(length=200), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+    )
+    op.create_index("ix_audit_subject", "audit", ["subject"], unique=False)
+    op.create_table(
         "charge_line",
         sa.Column("reference", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
@@ -222,6 +233,9 @@ def _create_tables() -> None:
         sa.Column("firmware_status", sa.String(length=30), server_default="", nullable=False),
         sa.Column("diagnostics_status", sa.String(length=30), server_default="", nullable=False),
         sa.Column("stop_lag_ms", sa.Integer(), nullable=True),
+        sa.Column("meter_serial_number", sa.String(length=50), server_default="", nullable=False),
+        sa.Column("clock_skew_s", sa.Integer(), nullable=True),
+        sa.Column("has_relative_readings", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.CheckConstraint(
             "registration IN ('Unknown', 'Accepted', 'Pending', 'Rejected')", name="ck_charge_point_registration"
@@ -334,6 +348,11 @@ def _create_tables() -> None:
         sa.Column("interval_s", sa.Integer(), nullable=True),
         sa.Column("probed_at", _INSTANT, nullable=True),
         sa.Column("answers_probes", sa.Boolean(), nullable=True),
+        sa.Column("max_power_w", sa.Integer(), nullable=True),
+        sa.Column("stop_below_w", sa.Integer(), nullable=True),
+        sa.Column("stop_after_s", sa.Integer(), nullable=True),
+        sa.Column("is_suspended", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("zombie_at", _INSTANT, nullable=True),
         sa.CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="ck_charging_transaction_state"),
         sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_charging_transaction_account_id"),
         sa.ForeignKeyConstraint(
@@ -426,11 +445,37 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("charge_point_id", "connector_id", name="pk_connector"),
     )
     op.create_table(
+        "connector_register",
+        sa.Column("charge_point_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("connector_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("register_wh", sa.BigInteger(), nullable=False),
+        sa.Column("happened_at", _INSTANT, nullable=False),
+        sa.ForeignKeyConstraint(["charge_point_id"], ["charge_point.id"], name="fk_connector_register_charge_point_id"),
+        sa.PrimaryKeyConstraint("charge_point_id", "connector_id", name="pk_connector_register"),
+    )
+    op.create_table(
+        "customer",
+        sa.Column(
+            "account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("name", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("email", sa.String(length=254), server_default="", nullable=False),
+        sa.Column("phone", sa.String(length=30), server_default="", nullable=False),
+        sa.Column("language", sa.String(length=5), server_default="", nullable=False),
+        sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("changed_at", _INSTANT, nullable=False),
+        sa.Column("erased_at", _INSTANT, nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_customer_account_id"),
+        sa.PrimaryKeyConstraint("account_id", name="pk_customer"),
+    )
+    op.create_table(
         "desk",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("site_id", sa.Integer(), nullable=True),
         sa.Column("cash_account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("last_receipt_number", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("reader_format", sa.String(length=16), server_default="hex", nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.ForeignKeyConstraint(["cash_account_id"], ["ledger_account.id"], name="fk_desk_cash_account_id"),
         sa.PrimaryKeyConstraint("id", name="pk_desk"),
@@ -445,6 +490,7 @@ def _create_tables() -> None:
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("placed_at", _INSTANT, nullable=False),
         sa.Column("resolved_at", _INSTANT, nullable=True),
+        sa.Column("placed_minor", sa.BigInteger(), server_default="0", nullable=False),
         sa.CheckConstraint("state IN ('open', 'settled', 'voided')", name="ck_hold_state"),
         sa.CheckConstraint("amount_minor >= 0", name="ck_hold_amount"),
         sa.ForeignKeyConstraint(["account_id"], ["ledger_account.id"], name="fk_hold_account_id"),
@@ -469,10 +515,15 @@ def _create_tables() -> None:
         sa.Column("evidence_json", sa.Text(), nullable=False),
         sa.Column("recorded_at", _INSTANT, nullable=False),
         sa.Column("resolved_at", _INSTANT, nullable=True),
+        sa.Column("decision", sa.String(length=20), nullable=True),
+        sa.Column("reason", sa.String(length=300), nullable=True),
+        sa.Column("resolved_by", sa.String(length=100), nullable=True),
+        sa.Column("form_key", sa.String(length=100), nullable=True),
         sa.ForeignKeyConstraint(["charge_point_id"], ["charge_point.id"], name="fk_review_item_charge_point_id"),
         sa.PrimaryKeyConstraint("key", name="pk_review_item"),
     )
     op.create_index("ix_review_item_recorded_at", "review_item", ["recorded_at"], unique=False)
+    op.create_index("ix_review_item_transaction", "review_item", ["transaction_id"], unique=False)
     op.create_table(
         "tariff_assignment",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -509,6 +560,19 @@ def _create_tables() -> None:
     )
     op.create_index("ix_transfer_credit_account_id", "transfer", ["credit_account_id"], unique=False)
     op.create_index("ix_transfer_debit_account_id", "transfer", ["debit_account_id"], unique=False)
+    op.create_table(
+        "receipt",
+        sa.Column(
+            "entry_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("desk_id", sa.Integer(), nullable=True),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("printed_count", sa.Integer(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(["desk_id"], ["desk.id"], name="fk_receipt_desk_id"),
+        sa.ForeignKeyConstraint(["entry_id"], ["journal_entry.id"], name="fk_receipt_entry_id"),
+        sa.PrimaryKeyConstraint("entry_id", name="pk_receipt"),
+    )
+    op.create_index("uq_receipt_desk_id_number", "receipt", ["desk_id", "number"], unique=True)
     op.create_table(
         "staff",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -1,0 +1,114 @@
+"""Set-wise reads and writes of what a person may have to look at: review items and decisions, meters, traits, alarms.
+
+Knows the tables; decides nothing. A review item names the charge point and the transaction that are loaded with it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from csms.charging import models
+from csms.charging.facts import Register, StoredReview
+from csms.charging.working_set import Names, WorkingSet
+from csms.db import Many, any_of, as_fact
+
+_item, _register, _command = models.review_item.c, models.connector_register.c, models.command.c
+_REVIEWS = (
+    select(*(_item[name] for name in StoredReview.__struct_fields__))
+    .where(any_of(_item.key, "keys"))
+    .order_by(_item.key)
+    .with_for_update()
+)
+_REGISTERS = select(*(_register[name] for name in Register.__struct_fields__)).where(
+    any_of(_register.charge_point_id, "keys")
+)
+_RESOLVE = Many(
+    update(models.review_item)
+    .where(_item.key == bindparam("b_key"), _item.resolved_at.is_(None))
+    .values(
+        decision=bindparam("b_decision"),
+        reason=bindparam("b_reason"),
+        resolved_by=bindparam("b_actor"),
+        form_key=bindparam("b_form_key"),
+        transaction_id=bindparam("b_transaction_id"),
+        resolved_at=bindparam("b_resolved_at"),
+    ),
+    ["b_key", "b_decision", "b_reason", "b_actor", "b_form_key", "b_transaction_id", "b_resolved_at"],
+)
+_INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+def _put_register(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
+    inserted = _INSERTS[dialect](models.connector_register)
+    changes = {name: inserted.excluded[name] for name in ("register_wh", "happened_at")}
+    return inserted.on_conflict_do_update(index_elements=["charge_point_id", "connector_id"], set_=changes)
+
+
+_PUT_REGISTER = Many(_put_register, Register.__struct_fields__)
+_BREAK = delete(models.connector_register).where(any_of(_register.charge_point_id, "keys"))
+_RELATIVE = (
+    update(models.charge_point).where(any_of(models.charge_point.c.id, "keys")).values(has_relative_readings=True)
+)
+_SKEW = Many(
+    update(models.charge_point)
+    .where(models.charge_point.c.id == bindparam("b_key"))
+    .values(clock_skew_s=bindparam("b_clock_skew_s")),
+    ["b_key", "b_clock_skew_s"],
+)
+_ALARM_OVER = Many(
+    update(models.alarm)
+    .where(models.alarm.c.key == bindparam("b_key"), models.alarm.c.cleared_at.is_(None))
+    .values(cleared_at=bindparam("b_cleared_at")),
+    ["b_key", "b_cleared_at"],
+)
+_CANCEL = (
+    update(models.command)
+    .where(
+        any_of(_command.transaction_id, "keys"),
+        _command.state == "queued",
+        _command.action.in_(("RemoteStopTransaction", "TriggerMessage", "UnlockConnector", "SetChargingProfile")),
+    )
+    .values(state="expired", failure="the transaction ended before it was sent", answered_at=bindparam("now"))
+)
+
+
+def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
+    """Load the review items and meters that the inputs name; an item names its charge point and transaction."""
+    if names.review_keys:
+        for row in connection.execute(_REVIEWS, {"keys": sorted(names.review_keys)}):
+            item = as_fact(StoredReview, row)
+            working_set.reviews[item.key] = item
+            names.charge_point_ids.add(item.charge_point_id)
+            if item.transaction_id is not None:
+                names.transaction_ids.add(item.transaction_id)
+    if names.registers_at:
+        for row in connection.execute(_REGISTERS, {"keys": sorted(names.registers_at)}):
+            one = as_fact(Register, row)
+            working_set.registers[one.charge_point_id, one.connector_id] = one
+
+
+def write(connection: Connection, working_set: WorkingSet, now: datetime) -> None:
+    """Write decisions, meters, traits and the ends of alarms."""
+    resolved = sorted(working_set.resolutions.values(), key=lambda one: one.key)
+    rows = [(one.key, one.decision, one.reason, one.actor, one.form_key, one.transaction_id, now) for one in resolved]
+    _RESOLVE.execute(connection, rows)
+    if working_set.broken_chains:
+        connection.execute(_BREAK, {"keys": sorted(working_set.broken_chains)})
+    registers = [working_set.registers[key] for key in sorted(working_set.changed_registers)]
+    _PUT_REGISTER.execute(
+        connection, [(one.charge_point_id, one.connector_id, one.register_wh, one.happened_at) for one in registers]
+    )
+    if working_set.relative_readings:
+        connection.execute(_RELATIVE, {"keys": sorted(working_set.relative_readings)})
+    skews = [(key, one.clock_skew_s) for key, one in sorted(working_set.clock_skews.items())]
+    _SKEW.execute(connection, skews)
+    _ALARM_OVER.execute(connection, [(key, now) for key in sorted(working_set.alarms_over)])
+
+
+def cancel_stops(connection: Connection, working_set: WorkingSet, now: datetime) -> None:
+    """Cancel what waits to be sent for transactions that end in this batch."""
+    if working_set.ended:
+        connection.execute(_CANCEL, {"keys": sorted(working_set.ended), "now": now})
