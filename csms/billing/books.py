@@ -78,6 +78,7 @@ class Hold(msgspec.Struct, frozen=True):
     state: HoldState
     placed_at: datetime
     resolved_at: datetime | None = None
+    placed_minor: int = 0  # what it was at the beginning
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -99,6 +100,31 @@ class JournalEntry(msgspec.Struct, frozen=True):
     transfers: tuple[Transfer, ...]
     reference: int | None = None
     charge_lines: tuple[ChargeLine, ...] = ()
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """Who did what to which card or customer, and why; kept for people, never with personal data."""
+
+    act: str
+    subject: str
+    actor: str
+    reason: str = ""
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """A cash desk, by its cash account, and the number of the last receipt that was given there."""
+
+    desk_id: int
+    cash_account_id: int
+    last_receipt_number: int
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The number that an entry at a desk gets, without a gap."""
+
+    desk_id: int
+    number: int
+    entry_key: str
 
 
 class PostedEntry(msgspec.Struct, frozen=True):
@@ -125,6 +151,7 @@ class MoneyNames:
     printed_numbers: set[str] = field(default_factory=set)
     account_ids: set[int] = field(default_factory=set)
     entry_keys: set[str] = field(default_factory=set)
+    desk_accounts: set[int] = field(default_factory=set)  # cash accounts, whose entries get receipts
     new_accounts: int = 0
 
 
@@ -163,11 +190,14 @@ class Books:
     holds: dict[int, Hold] = field(default_factory=dict)
     entries: dict[str, PostedEntry] = field(default_factory=dict)
     free_account_ids: list[int] = field(default_factory=list)
+    desks: dict[int, Desk] = field(default_factory=dict)  # by cash account
 
     new_accounts: list[NewAccount] = field(default_factory=list)
     new_entries: list[JournalEntry] = field(default_factory=list)
     new_cards: set[str] = field(default_factory=set)
     changed_cards: set[str] = field(default_factory=set)
+    new_receipts: list[Receipt] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
     new_holds: set[int] = field(default_factory=set)
     changed_holds: set[int] = field(default_factory=set)
     debits: dict[int, int] = field(default_factory=dict)
@@ -195,6 +225,8 @@ class Books:
                 (self.changed_cards if known else self.new_cards).add(intent.id_tag)
                 self.cards[intent.id_tag] = intent
                 self.printed_numbers.add(intent.printed_number)
+            case Audit():
+                self.audits.append(intent)
             case NewAccount():
                 self.free_account_ids.remove(intent.account_id)
                 self.new_accounts.append(intent)
@@ -213,6 +245,17 @@ class Books:
             self._change(transfer.credit_account_id, credits_=transfer.amount_minor)
         self.entries[entry.idempotency_key] = PostedEntry(entry.idempotency_key, entry.input_hash)
         self.new_entries.append(entry)
+        self._give_receipt(entry)
+
+    def _give_receipt(self, entry: JournalEntry) -> None:
+        """Number an entry that moves a desk's cash; the number is taken in the entry's own unit of work."""
+        touched = {account for one in entry.transfers for account in (one.debit_account_id, one.credit_account_id)}
+        desk = next((self.desks[account] for account in sorted(touched) if account in self.desks), None)
+        if desk is None:
+            return
+        number = desk.last_receipt_number + 1
+        self.desks[desk.cash_account_id] = msgspec.structs.replace(desk, last_receipt_number=number)
+        self.new_receipts.append(Receipt(desk.desk_id, number, entry.idempotency_key))
 
     def _put_hold(self, hold: Hold) -> None:
         before = self.holds.get(hold.reference)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
 
 from csms.billing import models
-from csms.billing.books import AccountGroup, Books, Card, Hold, MoneyNames, PostedEntry, PrepaidAccount
+from csms.billing.books import AccountGroup, Books, Card, Desk, Hold, MoneyNames, PostedEntry, PrepaidAccount
 from csms.db import Many, any_of, take_ids
 
 _account, _group = models.ledger_account.c, models.account_group.c
@@ -45,9 +45,17 @@ _HOLDS = select(
     models.hold.c.state,
     models.hold.c.placed_at,
     models.hold.c.resolved_at,
+    models.hold.c.placed_minor,
 ).where(any_of(models.hold.c.reference, "keys"))
 _ENTRIES = select(models.journal_entry.c.idempotency_key, models.journal_entry.c.input_hash).where(
     any_of(models.journal_entry.c.idempotency_key, "keys")
+)
+
+_DESKS = (
+    select(models.desk.c.id, models.desk.c.cash_account_id, models.desk.c.last_receipt_number)
+    .where(any_of(models.desk.c.cash_account_id, "keys"))
+    .order_by(models.desk.c.id)  # the order of the locks, after the accounts'
+    .with_for_update()
 )
 
 
@@ -72,6 +80,8 @@ def load_accounts(connection: Connection, names: MoneyNames, references: set[int
         books.holds[row[0]] = Hold(*row)
     for row in _rows(connection, _ENTRIES, names.entry_keys):
         books.entries[row[0]] = PostedEntry(*row)
+    for row in _rows(connection, _DESKS, names.desk_accounts):
+        books.desks[row[1]] = Desk(*row)
     if names.new_accounts:
         books.free_account_ids = take_ids(connection, models.ledger_account_ids, names.new_accounts)
 
@@ -105,6 +115,9 @@ _NEW_LINE = Many(
     insert(models.charge_line),
     ["reference", "position", "component", "quantity", "unit", "rate", "amount_minor", "band"],
 )
+_NEW_RECEIPT = Many(insert(models.receipt), ["entry_id", "desk_id", "number"])
+_CHANGE_DESK = _change(models.desk, "id", "last_receipt_number")
+_NEW_AUDIT = Many(insert(models.audit), ["recorded_at", "actor", "act", "subject", "reason"])
 _CHANGE_TOTALS = Many(
     update(models.ledger_account)
     .where(_account.id == bindparam("b_id"))
@@ -130,6 +143,7 @@ def write(connection: Connection, books: Books, now: datetime) -> None:
     _NEW_HOLD.execute(connection, [_new_hold_row(books.holds[key]) for key in sorted(books.new_holds)])
     _CHANGE_HOLD.execute(connection, [_hold_row(books.holds[key]) for key in sorted(books.changed_holds)])
     _post(connection, books, now)
+    _NEW_AUDIT.execute(connection, [(now, one.actor, one.act, one.subject, one.reason) for one in books.audits])
     totals = [
         (account_id, books.debits.get(account_id, 0), books.credits.get(account_id, 0), books.held.get(account_id, 0))
         for account_id in books.touched_accounts()
@@ -159,3 +173,8 @@ def _post(connection: Connection, books: Books, now: datetime) -> None:
         for position, one in enumerate(entry.charge_lines)
     ]
     _NEW_LINE.execute(connection, lines)
+    ids_by_key = {one.idempotency_key: key for key, one in numbered}
+    receipts = [(ids_by_key[one.entry_key], one.desk_id, one.number) for one in books.new_receipts]
+    _NEW_RECEIPT.execute(connection, receipts)
+    last = {one.desk_id: one.number for one in books.new_receipts}  # they were numbered in rising order
+    _CHANGE_DESK.execute(connection, sorted(last.items()))

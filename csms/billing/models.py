@@ -115,6 +115,7 @@ hold = Table(
     Column("state", String(10), nullable=False),
     Column("placed_at", Instant, nullable=False),
     Column("resolved_at", Instant, nullable=True),
+    Column("placed_minor", BigInteger, nullable=False, server_default="0"),  # what it was at the beginning
     CheckConstraint("state IN ('open', 'settled', 'voided')", name="state"),
     CheckConstraint("amount_minor >= 0", name="amount"),
     Index(
@@ -166,5 +167,46 @@ desk = Table(
     Column("name", String(100), nullable=False, unique=True),
     Column("site_id", Integer, nullable=True),
     Column("cash_account_id", ForeignKey("ledger_account.id"), nullable=False, unique=True),
+    Column(
+        "last_receipt_number", BigInteger, nullable=False, server_default="0"
+    ),  # counted in the entry's unit of work
+    Column("reader_format", String(16), nullable=False, server_default="hex"),  # what the card reader types there
     Column("created_at", Instant, nullable=False),
+)
+
+# Numbers without a gap per desk; a charge's receipt is numbered by its transaction and gets a row when it is printed.
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("entry_id", ForeignKey("journal_entry.id"), primary_key=True, autoincrement=False),
+    Column("desk_id", ForeignKey("desk.id"), nullable=True),
+    Column("number", BigInteger, nullable=False),
+    Column("printed_count", Integer, nullable=False, server_default="0"),  # from the second print on it says COPY
+    Index("uq_receipt_desk_id_number", "desk_id", "number", unique=True),
+)
+
+# Who an account belongs to, where somebody said so. Erasure empties the row; the ledger never names a person.
+customer = Table(
+    "customer",
+    metadata,
+    Column("account_id", ForeignKey("ledger_account.id"), primary_key=True, autoincrement=False),
+    Column("name", String(100), nullable=False, server_default=""),
+    Column("email", String(254), nullable=False, server_default=""),
+    Column("phone", String(30), nullable=False, server_default=""),
+    Column("language", String(5), nullable=False, server_default=""),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("erased_at", Instant, nullable=True),
+)
+
+# Acts on cards and customers with their reason; no personal data stands here.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("recorded_at", Instant, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("act", String(40), nullable=False),
+    Column("subject", String(60), nullable=False, index=True),
+    Column("reason", String(200), nullable=False, server_default=""),
 )

@@ -12,6 +12,7 @@ import msgspec
 
 from csms.billing.books import (
     AccountGroup,
+    Audit,
     Books,
     Card,
     CardState,
@@ -39,7 +40,20 @@ RefusalReason = Literal[
     "amount above the limit",
     "balance above the limit",
     "key used before",
+    "change not allowed",
+    "printed number missing",
 ]
+
+
+# What may become of a card; a retired one stays retired.
+ALLOWED_CHANGES: dict[CardState, tuple[CardState, ...]] = {
+    "in stock": ("retired",),
+    "active": ("blocked", "lost", "retired"),
+    "blocked": ("active", "lost", "retired"),
+    "lost": ("active", "retired"),
+    "expired": ("active", "lost", "retired"),
+    "retired": (),
+}
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -87,6 +101,7 @@ class TopUp(msgspec.Struct, frozen=True):
         """Say what must be loaded."""
         names.id_tags.add(self.id_tag)
         names.entry_keys.add(self.entry_key)
+        names.desk_accounts.add(self.source_account_id)
 
 
 class IssueCard(msgspec.Struct, frozen=True):
@@ -112,15 +127,17 @@ class IssueCard(msgspec.Struct, frozen=True):
         names.id_tags.add(self.id_tag)
         names.printed_numbers.add(self.printed_number)
         names.entry_keys.add(self.entry_key)
+        names.desk_accounts.add(self.source_account_id)
         names.new_accounts += 1
 
 
 class ChangeCardState(msgspec.Struct, frozen=True):
-    """Block, unblock, mark lost or retire a card; its credit stays on the account."""
+    """Block, unblock, mark lost or retire a card; its credit stays on the account. The reason is kept."""
 
     id_tag: str
     state: CardState
     actor: str
+    reason: str = ""
 
     def name(self, names: MoneyNames) -> None:
         """Say what must be loaded."""
@@ -159,10 +176,13 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
     existing = books.cards.get(asked.id_tag)
     if refused := _refuse_sale(asked, existing, books):
         return Decision(refused)
-    number = asked.printed_number if existing is None else existing.printed_number
+    number, label, expires_at = asked.printed_number, asked.label, asked.expires_at
+    if existing is not None:  # from stock, where its number is known
+        number, label = existing.printed_number, asked.label or existing.label
+        expires_at = asked.expires_at or existing.expires_at
     account_id = books.free_account_ids[0]
     account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
-    card = Card(asked.id_tag, number, account_id, "active", asked.expires_at, asked.label)
+    card = Card(asked.id_tag, number, account_id, "active", expires_at, label)
     transfers = _paid_in(asked.source_account_id, account_id, asked.credit_minor, books)
     entry = JournalEntry("card issued", asked.entry_key, content, now, asked.actor, transfers)
     outcome = Booked(asked.id_tag, account_id, asked.credit_minor, asked.credit_minor, repeated=False)
@@ -170,19 +190,25 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
 
 
 def change_card_state(asked: ChangeCardState, books: Books, now: datetime) -> Decision[Card | Refused]:  # noqa: ARG001 - every rule takes now
-    """Set a card's state. A card in stock has no account and is issued instead."""
+    """Set a card's state, where that change is allowed. A card in stock has no account and is issued instead."""
     card = books.cards.get(asked.id_tag)
     if card is None:
         return Decision(Refused("unknown card"))
-    if card.account_id is None:
+    if card.state == asked.state:
+        return Decision(card)
+    if card.account_id is None and asked.state != "retired":
         return Decision(Refused("card not active"))
+    if asked.state not in ALLOWED_CHANGES[card.state]:
+        return Decision(Refused("change not allowed"))
     changed = msgspec.structs.replace(card, state=asked.state)
-    return Decision(changed, () if card == changed else (changed,))
+    audit = Audit(f"card {card.state} to {asked.state}", f"card {asked.id_tag}", asked.actor, asked.reason)
+    return Decision(changed, (changed, audit))
 
 
 def place_hold(reference: int, account_id: int, amount_minor: int, now: datetime) -> Hold:
     """Set credit aside for a transaction that begins."""
-    return Hold(reference, account_id, max(0, amount_minor), "open", now)
+    amount_minor = max(0, amount_minor)
+    return Hold(reference, account_id, amount_minor, "open", now, placed_minor=amount_minor)
 
 
 def extend_hold(hold: Hold, wanted_minor: int, available_minor: int) -> Hold:

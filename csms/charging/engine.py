@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from csms.billing import prepaid
+from csms.billing import cards, prepaid
 from csms.billing.books import Decision
 from csms.billing.money import Currency
 from csms.charging import authorization, command_queue, credit_guard, metering, stations, store, transactions
@@ -65,6 +65,9 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
     prepaid.TopUp: _of_money(prepaid.top_up),
     prepaid.IssueCard: _of_money(prepaid.issue_card),
     prepaid.ChangeCardState: _of_money(prepaid.change_card_state),
+    cards.SetExpiry: _of_money(cards.set_expiry),
+    cards.JoinCard: _of_money(cards.join_card),
+    cards.ImportCards: _of_money(cards.import_cards),
 }
 
 
