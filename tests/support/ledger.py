@@ -5,10 +5,9 @@ from typing import Any
 from sqlalchemy import select
 
 from csms.billing import models as money
-from csms.billing import verification as money_verification
 from csms.billing.money import Currency
 from csms.charging import models
-from csms.charging import verification as energy_verification
+from csms.charging.verification import verify
 from csms.db import Database
 
 Rows = list[tuple[Any, ...]]
@@ -37,7 +36,10 @@ def ledger(database: Database) -> dict[str, Rows]:
             (one.event, keys.get(one.reference) or one.idempotency_key, sorted(of_entry.get(one.id, ())))
             for one in entries
         ],
-        "holds": [(keys[one.reference], names[one.account_id], one.amount_minor, one.state) for one in holds],
+        "holds": [  # how far the guard raised a hold that is resolved is a matter of when it looked
+            (keys[one.reference], names[one.account_id], one.state, one.amount_minor * (one.state == "open"))
+            for one in holds
+        ],
         "lines": [(keys[one.reference], one.component, one.quantity, one.rate, one.amount_minor) for one in lines],
         "transactions": [
             (
@@ -58,5 +60,5 @@ def ledger(database: Database) -> dict[str, Rows]:
 def violations(database: Database, currency: Currency) -> list[str]:
     """Return what `csms ledger verify` would find wrong."""
     with database.reading() as connection:
-        found = [*money_verification.verify(connection, currency), *energy_verification.verify(connection)]
+        found = list(verify(connection, currency))
     return [f"{one.rule}: {one.found}" for one in found]
