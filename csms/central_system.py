@@ -246,9 +246,11 @@ class CentralSystem:
             connection.admitted.identity,
             secrets.token_hex(8),
             accepted=connection.admitted.registration == "Accepted",
+            pending=connection.admitted.registration == "Pending",
             heard_at=self._clock(),
             send=send,
             close=connection.close,
+            ping_s=lambda: connection.latency,
         )
 
     async def _note_end(self, end: Disconnect) -> None:
@@ -330,7 +332,7 @@ class CentralSystem:
                 log.exception("handler failed", action=call.action)
             return self._reject(call, "InternalError", "the central system met a defect with this call")
         if isinstance(result, BootNotificationResult):
-            link.accepted = result.status == "Accepted"
+            link.accepted, link.pending = result.status == "Accepted", result.status == "Pending"
             self._dispatcher.ring({link.charge_point_id})
         return wire.encode_result(call.message_id, result)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 
 _USUAL_LAG_MS = 1500  # until a charge point was measured
+_ANSWERING_MS = 200  # what a charge point takes to answer a call, beyond a ping
 
 
 class Link:
@@ -20,8 +21,10 @@ class Link:
         "connection_id",
         "heard_at",
         "identity",
-        "lag_ms",
+        "measured_ms",
         "outstanding",
+        "pending",
+        "ping_s",
         "replaced",
         "rung",
         "send",
@@ -35,28 +38,40 @@ class Link:
         connection_id: str,
         *,
         accepted: bool,
+        pending: bool = False,
         heard_at: datetime,
         send: Callable[[bytes], Awaitable[None]],
         close: Callable[[int, str], Awaitable[None]],
+        ping_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Take what the central system knows of the connection."""
+        """Take what the central system knows of the connection; `ping_s` is how long the last ping took, 0 before."""
         self.charge_point_id = charge_point_id
         self.identity = identity
         self.connection_id = connection_id
         self.accepted = accepted  # a boot of this charge point was accepted once
+        self.pending = pending  # it may only be configured so far (OCPP 1.6, 4.2)
         self.heard_at = heard_at
         self.send = send
         self.close = close
-        self.lag_ms = _USUAL_LAG_MS
+        self.ping_s = ping_s
+        self.measured_ms: int | None = None
         self.replaced = False
         self.sending = False  # a task is at work on this charge point's commands
         self.rung = False  # commands may wait that this task has not looked for yet
         self.outstanding: tuple[str, asyncio.Future[object]] | None = None  # our one call that waits for an answer
 
+    @property
+    def lag_ms(self) -> int:
+        """How long this charge point takes to answer a call: as measured, or else as a ping of its link lets expect."""
+        if self.measured_ms is not None:
+            return self.measured_ms
+        ping_ms = int(self.ping_s() * 1000)
+        return ping_ms + _ANSWERING_MS if ping_ms else _USUAL_LAG_MS
+
     def note_lag(self, lag_ms: int) -> None:
         """Take a measured time between a call and its answer; the lag follows it quickly up and slowly down."""
-        weight = 2 if lag_ms > self.lag_ms else 8
-        self.lag_ms += (lag_ms - self.lag_ms) // weight
+        known_ms = lag_ms if self.measured_ms is None else self.measured_ms
+        self.measured_ms = known_ms + (lag_ms - known_ms) // (2 if lag_ms > known_ms else 8)
 
 
 class Connections:

@@ -21,15 +21,16 @@ from csms.charging.working_set import Names, WorkingSet
 
 _LONGEST_INTERVAL_S = 900
 _UNKNOWN_POWER_W = 22_000  # of a station whose maximum power nobody entered
+_QUEUE_TIME = timedelta(seconds=30)  # so long a station takes to tell what it had queued
 _FIRST_LOOK = timedelta(seconds=10)  # finds out early how fast the station is and whether it answers probes
 _YOUNG = timedelta(minutes=5)  # so long a car may still go from nothing to full power
 _STEP = (3, 5)  # how much of the way to the stop is waited before the next look
 _SOONEST = timedelta(seconds=3)  # between two looks
-_SOONEST_YOUNG = timedelta(seconds=20)
 _SOONEST_SILENT = timedelta(seconds=60)
 _FINAL = timedelta(seconds=2)  # nearer than this, and both ways of the link, no other reading would come in time
 _AT_ONCE = timedelta(seconds=30)  # so near the end a reading is looked at with the link's lag, which it does not know
-_ANSWER_TIME = timedelta(seconds=12)  # a reading within it is taken for the answer of a probe
+_ANSWER_TIME = timedelta(seconds=20)  # a reading within it is taken for the answer of a probe
+_OFTEN_S = 15  # readings that come so often need no probes
 _SILENT_AFTER_S = 330  # without an interval to judge by
 _USUAL_REACTION = timedelta(milliseconds=1500)  # of a station that never was stopped by us
 _LONGEST_LAG = timedelta(seconds=60)
@@ -59,9 +60,23 @@ def first_look(now: datetime) -> datetime:
     return now + _FIRST_LOOK
 
 
-def follow(one: Transaction, working_set: WorkingSet, now: datetime, *, still_draws: bool = False) -> Followed:
+def late_look(now: datetime) -> datetime:
+    """Return when to look at a transaction that is told out of a queue: once the rest of the queue is through."""
+    return now + _QUEUE_TIME
+
+
+def follow(
+    one: Transaction,
+    working_set: WorkingSet,
+    now: datetime,
+    *,
+    still_draws: bool = False,
+    is_history: bool = False,
+) -> Followed:
     """Price a transaction that was moved to its latest reading, extend its hold, stop it if it must be, else say when
     to look again.
+
+    A reading that is history stops nothing: what comes out of a station's queue may have its stop right behind it.
     """
     before = working_set.transactions[one.transaction_id]
     hold = working_set.books.holds.get(one.transaction_id)
@@ -74,12 +89,14 @@ def follow(one: Transaction, working_set: WorkingSet, now: datetime, *, still_dr
             one, extended = _price(one, hold, working_set)
         must_stop = must_stop or refused or is_exhausted(one, working_set)
     intents: list[Any] = [] if extended is None or extended == hold else [extended]
-    stops = must_stop and (one.stop_requested_at is None or _told_long_ago(one, working_set, now))
+    may_stop = one.stop_requested_at is None or _told_long_ago(one, working_set, now)
+    stops = must_stop and may_stop and not is_history
     if stops:
         one, commands = _stop(one, working_set, now)
         intents += commands
     elif one.state == "open" and one.stop_requested_at is None and one.account_id is not None:
-        one = msgspec.structs.replace(one, guard_at=_look_after_reading(one, working_set, now))
+        look_at = late_look(now) if is_history else _look_after_reading(one, working_set, now)
+        one = msgspec.structs.replace(one, guard_at=look_at)
     if one != before:
         intents.append(one)
     return Followed(tuple(intents), stops)
@@ -98,18 +115,21 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     if one.stop_requested_at is not None:
         return _insist(one, working_set, now) if is_due else Decision(True)
     round_trip = timedelta(milliseconds=asked.lag_ms)
-    ends = ends_at(one, _assumed_power_w(one, working_set, now), working_set)
-    stop_at = None if ends is None else ends - _lead(one, round_trip, working_set)
-    if stop_at is not None and stop_at <= now:
+    lead = _lead(one, round_trip, working_set)
+    ends = ends_at(one, _assumed_power_w(one, now, working_set), working_set)
+    if ends is not None and ends - lead <= now:
         one, commands = _stop(one, working_set, now)
         return Decision(True, (one, *commands))
-    look_at = _next_look(one, stop_at, round_trip, working_set, now)
+    stop_at = None if ends is None else ends - lead
+    if now - one.recorded_at < _YOUNG and one.answers_probes is not False:  # it may go up to full power yet
+        ends = ends_at(one, _maximum_power_w(one, working_set), working_set)
+        stop_at = stop_at if ends is None or ends - lead - now < _SOONEST else ends - lead
+    look_at = _next_look(one, stop_at, round_trip, now)
     if not is_due:
         sooner = one.guard_at is None or look_at < one.guard_at
         return Decision(True, (msgspec.structs.replace(one, guard_at=look_at),) if sooner else ())
     intents: list[Any] = []
-    in_sight = stop_at or ends_at(one, _maximum_power_w(one, working_set), working_set)
-    if in_sight is not None and _should_probe(one, stop_at, round_trip, now):
+    if _should_probe(one, stop_at, round_trip, now):
         one = msgspec.structs.replace(one, probed_at=now)
         intents.append(trigger_command(one, working_set, now))
     if one.answers_probes is None and one.probed_at is not None:  # find out whether it does
@@ -190,23 +210,14 @@ def _look_after_reading(one: Transaction, working_set: WorkingSet, now: datetime
     return max(now, look_at)
 
 
-def _next_look(
-    one: Transaction, stop_at: datetime | None, round_trip: timedelta, working_set: WorkingSet, now: datetime
-) -> datetime:
+def _next_look(one: Transaction, stop_at: datetime | None, round_trip: timedelta, now: datetime) -> datetime:
     """Return when to look again: part of the way to the stop, or at the stop itself when it is close."""
-    look_at = _silent_at(one)
-    if one.probed_at is not None and one.probed_at >= heard_at(one):
-        look_at = max(look_at, one.probed_at + _ANSWER_TIME)
-    look_at = max(look_at, now + _SOONEST_SILENT)
-    if now - one.recorded_at < _YOUNG and one.answers_probes is not False:
-        soonest = ends_at(one, _maximum_power_w(one, working_set), working_set)
-        if soonest is not None:
-            look_at = min(look_at, now + max(_SOONEST_YOUNG, (soonest - now) * _STEP[0] / _STEP[1]))
+    look_at = max(_silent_at(one), now + _SOONEST_SILENT)
     if stop_at is None:
         return look_at
     left = stop_at - now
     if left <= _FINAL + round_trip:
-        return stop_at
+        return max(stop_at, now + _SOONEST / 10)
     return min(look_at, stop_at, now + max(_SOONEST, left * _STEP[0] / _STEP[1]))
 
 
@@ -214,20 +225,18 @@ def _should_probe(one: Transaction, stop_at: datetime | None, round_trip: timede
     """Tell whether a fresh reading is worth a command: not so late that it would keep the stop waiting, and not where
     the last one is fresh or the next one comes soon enough by itself.
     """
-    heard = heard_at(one)
-    if one.answers_probes is False or (one.probed_at is not None and one.probed_at >= heard):
-        return False
-    if one.probed_at is None and one.interval_s is None:
-        return True
+    if one.answers_probes is False or (one.probed_at is not None and one.probed_at >= heard_at(one)):
+        return False  # one question for each reading
     if now >= _silent_at(one):
         return True
-    if stop_at is None:
-        return False
+    if stop_at is None or one.probed_at is None:
+        return stop_at is not None  # the first one finds out whether it answers, and how fast
     left = stop_at - now
-    if left <= _FINAL + round_trip or (one.answers_probes is None and left <= _ANSWER_TIME + round_trip):
+    if left <= round_trip + (_FINAL if one.answers_probes else _ANSWER_TIME):
         return False
-    next_at = heard + timedelta(seconds=one.interval_s or _LONGEST_INTERVAL_S)
-    return now - heard > left / 5 and next_at > now + left * _STEP[0] / _STEP[1]
+    interval_s = _LONGEST_INTERVAL_S if one.interval_s is None else one.interval_s
+    next_at = heard_at(one) + timedelta(seconds=interval_s)
+    return interval_s > _OFTEN_S and now - heard_at(one) > left / 5 and next_at > now + left * _STEP[0] / _STEP[1]
 
 
 def _lead(one: Transaction, round_trip: timedelta, working_set: WorkingSet) -> timedelta:
@@ -244,13 +253,15 @@ def _silent_at(one: Transaction) -> datetime:
     return heard_at(one) + timedelta(seconds=silent_s)
 
 
-def _assumed_power_w(one: Transaction, working_set: WorkingSet, now: datetime) -> int:
-    """Return the power to predict with: the latest one, or all that the station can give when it says nothing."""
-    power_w = one.power_w or 0
-    asked_in_vain = one.probed_at is not None and one.probed_at >= heard_at(one) and now - one.probed_at >= _ANSWER_TIME
-    if now >= _silent_at(one) and (asked_in_vain or one.answers_probes is False):
-        return max(power_w, _maximum_power_w(one, working_set))
-    return power_w
+def _assumed_power_w(one: Transaction, now: datetime, working_set: WorkingSet) -> int:
+    """Return the power to predict with: the latest one, or all that the station can give while it says nothing."""
+    asked = one.probed_at is not None and one.probed_at >= heard_at(one)
+    in_vain = one.answers_probes is False or (
+        asked and one.probed_at is not None and now - one.probed_at >= _ANSWER_TIME
+    )
+    if in_vain and (one.heard_at is None or now >= _silent_at(one)):
+        return max(one.power_w or 0, _maximum_power_w(one, working_set))
+    return one.power_w or 0
 
 
 def _maximum_power_w(one: Transaction, working_set: WorkingSet) -> int:

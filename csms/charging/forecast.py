@@ -75,17 +75,17 @@ def ends_at(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime
         return None
     if least > NEAR:
         return heard_at(one) + least
-    return heard_at(one) + _exact_time(one, credit, power_w, working_set)
+    return heard_at(one) + _exact_time(one, max(1, credit), power_w, working_set)
 
 
 def _exact_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta:
-    """Return how long the price stays within the credit."""
+    """Return when the price, rounded half up, becomes the credit: half a minor unit before it would be exact."""
     low, high = timedelta(0), _EXACT_WITHIN
-    if cost_after(one, high, power_w, working_set) <= credit:
+    if cost_after(one, high, power_w, working_set) < credit:
         return high
     while high - low > _PRECISION:
         middle = (low + high) / 2
-        if cost_after(one, middle, power_w, working_set) <= credit:
+        if cost_after(one, middle, power_w, working_set) < credit:
             low = middle
         else:
             high = middle
