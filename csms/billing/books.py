@@ -100,6 +100,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     transfers: tuple[Transfer, ...]
     reference: int | None = None
     charge_lines: tuple[ChargeLine, ...] = ()
+    id_tag: str = ""  # the card that was in the hand at a desk, for its receipt
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -125,6 +126,7 @@ class Receipt(msgspec.Struct, frozen=True):
     desk_id: int
     number: int
     entry_key: str
+    id_tag: str
 
 
 class PostedEntry(msgspec.Struct, frozen=True):
@@ -255,7 +257,7 @@ class Books:
             return
         number = desk.last_receipt_number + 1
         self.desks[desk.cash_account_id] = msgspec.structs.replace(desk, last_receipt_number=number)
-        self.new_receipts.append(Receipt(desk.desk_id, number, entry.idempotency_key))
+        self.new_receipts.append(Receipt(desk.desk_id, number, entry.idempotency_key, entry.id_tag))
 
     def _put_hold(self, hold: Hold) -> None:
         before = self.holds.get(hold.reference)

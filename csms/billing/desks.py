@@ -6,11 +6,12 @@ Works on a connection inside somebody else's unit of work; knows a site only as 
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from csms.billing import models
 from csms.billing.chart_of_accounts import desk_code
 from csms.billing.money import Currency
+from csms.billing.reader_formats import ReaderFormat
 from csms.db import as_fact, take_ids
 
 _desk, _account = models.desk.c, models.ledger_account.c
@@ -25,6 +26,7 @@ class DeskView(msgspec.Struct, frozen=True):
     cash_account_id: int
     cash_account_code: str
     cash_minor: int
+    reader_format: ReaderFormat = "hex"
 
 
 def add_desk(
@@ -52,6 +54,12 @@ def add_desk(
 def list_desks(connection: Connection) -> list[DeskView]:
     """Return the desks by name."""
     cash = _account.debits_minor - _account.credits_minor
-    statement = select(_desk.id, _desk.name, _desk.site_id, _account.id, _account.code, cash)
+    statement = select(_desk.id, _desk.name, _desk.site_id, _account.id, _account.code, cash, _desk.reader_format)
     joined = statement.join_from(models.desk, models.ledger_account, _account.id == _desk.cash_account_id)
     return [as_fact(DeskView, row) for row in connection.execute(joined.order_by(_desk.name))]
+
+
+def set_reader_format(connection: Connection, desk_id: int, reader_format: ReaderFormat) -> bool:
+    """Say what the card reader of a desk types; tell whether there is such a desk."""
+    changed = connection.execute(update(models.desk).where(_desk.id == desk_id).values(reader_format=reader_format))
+    return bool(changed.rowcount)

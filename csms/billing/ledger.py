@@ -115,7 +115,7 @@ _NEW_LINE = Many(
     insert(models.charge_line),
     ["reference", "position", "component", "quantity", "unit", "rate", "amount_minor", "band"],
 )
-_NEW_RECEIPT = Many(insert(models.receipt), ["entry_id", "desk_id", "number"])
+_NEW_RECEIPT = Many(insert(models.receipt), ["entry_id", "desk_id", "number", "id_tag"])
 _CHANGE_DESK = _change(models.desk, "id", "last_receipt_number")
 _NEW_AUDIT = Many(insert(models.audit), ["recorded_at", "actor", "act", "subject", "reason"])
 _CHANGE_TOTALS = Many(
@@ -174,7 +174,7 @@ def _post(connection: Connection, books: Books, now: datetime) -> None:
     ]
     _NEW_LINE.execute(connection, lines)
     ids_by_key = {one.idempotency_key: key for key, one in numbered}
-    receipts = [(ids_by_key[one.entry_key], one.desk_id, one.number) for one in books.new_receipts]
+    receipts = [(ids_by_key[one.entry_key], one.desk_id, one.number, one.id_tag) for one in books.new_receipts]
     _NEW_RECEIPT.execute(connection, receipts)
     last = {one.desk_id: one.number for one in books.new_receipts}  # they were numbered in rising order
     _CHANGE_DESK.execute(connection, sorted(last.items()))

@@ -181,6 +181,7 @@ receipt = Table(
     Column("entry_id", ForeignKey("journal_entry.id"), primary_key=True, autoincrement=False),
     Column("desk_id", ForeignKey("desk.id"), nullable=True),
     Column("number", BigInteger, nullable=False),
+    Column("id_tag", String(20), nullable=False, server_default=""),  # the card that was in the hand
     Column("printed_count", Integer, nullable=False, server_default="0"),  # from the second print on it says COPY
     Index("uq_receipt_desk_id_number", "desk_id", "number", unique=True),
 )

@@ -160,7 +160,7 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
     if refused := _refuse_amount(asked.amount_minor, account.balance_minor, limits):
         return Decision(refused)
     transfers = _paid_in(asked.source_account_id, account.account_id, asked.amount_minor, books)
-    entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, transfers)
+    entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, transfers, id_tag=asked.id_tag)
     balance = account.balance_minor + asked.amount_minor
     outcome = Booked(asked.id_tag, account.account_id, balance, balance - account.held_minor, repeated=False)
     return Decision(outcome, (entry,))
@@ -184,7 +184,7 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
     account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
     card = Card(asked.id_tag, number, account_id, "active", expires_at, label)
     transfers = _paid_in(asked.source_account_id, account_id, asked.credit_minor, books)
-    entry = JournalEntry("card issued", asked.entry_key, content, now, asked.actor, transfers)
+    entry = JournalEntry("card issued", asked.entry_key, content, now, asked.actor, transfers, id_tag=asked.id_tag)
     outcome = Booked(asked.id_tag, account_id, asked.credit_minor, asked.credit_minor, repeated=False)
     return Decision(outcome, (account, card, entry))
 

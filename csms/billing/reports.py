@@ -14,6 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from csms.billing import models
 from csms.billing.books import CardState, normalize_id_tag
 from csms.billing.chart_of_accounts import Kind
+from csms.billing.customers import matching
+from csms.billing.reader_formats import ReaderFormat, id_tag_of
 from csms.db import as_fact
 
 _card, _account = models.card.c, models.ledger_account.c
@@ -118,32 +120,56 @@ _CARDS = select(
 ).select_from(models.card.outerjoin(models.ledger_account, _account.id == _card.account_id))
 
 
-def find_card(connection: Connection, typed: str) -> CardView | None:
-    """Return the card whose id tag or printed number was typed or read, or None."""
+def find_card(connection: Connection, typed: str, reader_format: ReaderFormat = "hex") -> CardView | None:
+    """Return the card whose id tag or printed number was typed, or that a reader of this format read; or None."""
     tag = normalize_id_tag(typed)
     number = func.replace(_card.printed_number, " ", "")
-    for condition in (_card.id_tag == tag, _card.printed_number == typed.strip(), number == tag):  # the last one scans
+    read = id_tag_of(typed, reader_format) or tag
+    for condition in (
+        _card.id_tag == read,
+        _card.id_tag == tag,
+        _card.printed_number == typed.strip(),
+        number == tag,
+    ):  # the last one scans
         row = connection.execute(_CARDS.where(condition).limit(1)).first()
         if row is not None:
             return as_fact(CardView, row)
     return None
 
 
-def list_cards(connection: Connection, *, search: str = "", limit: int, offset: int = 0) -> list[CardView]:
-    """Return cards whose id tag, printed number or label contains `search`, by printed number."""
-    statement = _CARDS.where(_matches(search)).order_by(_card.printed_number).limit(limit).offset(offset)
+def list_cards(
+    connection: Connection, *, search: str = "", by_customer: bool = False, limit: int, offset: int = 0
+) -> list[CardView]:
+    """Return cards whose id tag, printed number or label contains `search`, by printed number; where asked, those
+    whose customer's data contain it, too.
+    """
+    statement = (
+        _CARDS.where(_matches(search, by_customer=by_customer))
+        .order_by(_card.printed_number)
+        .limit(limit)
+        .offset(offset)
+    )
     return [as_fact(CardView, row) for row in connection.execute(statement)]
 
 
-def count_cards(connection: Connection, *, search: str = "") -> int:
+def cards_of(connection: Connection, account_id: int) -> list[CardView]:
+    """Return the cards of an account, the oldest first."""
+    statement = _CARDS.where(_card.account_id == account_id).order_by(_card.created_at, _card.id_tag)
+    return [as_fact(CardView, row) for row in connection.execute(statement)]
+
+
+def count_cards(connection: Connection, *, search: str = "", by_customer: bool = False) -> int:
     """Return how many cards `list_cards` would list in all."""
-    return connection.execute(select(func.count()).select_from(models.card).where(_matches(search))).scalar_one()
+    fits = _matches(search, by_customer=by_customer)
+    return connection.execute(select(func.count()).select_from(models.card).where(fits)).scalar_one()
 
 
-def _matches(search: str) -> ColumnElement[bool]:
+def _matches(search: str, *, by_customer: bool = False) -> ColumnElement[bool]:
     tag = normalize_id_tag(search)
     number = func.replace(_card.printed_number, " ", "")
+    of_customer = (matching(search),) if by_customer and search.strip() else ()
     return or_(
+        *of_customer,
         _card.id_tag.contains(tag, autoescape=True),
         number.contains(tag, autoescape=True),
         func.lower(_card.label).contains(search.strip().lower(), autoescape=True),

@@ -232,6 +232,12 @@ def _create_tables() -> None:
         sa.Column("last_seen_at", _INSTANT, nullable=True),
         sa.Column("firmware_status", sa.String(length=30), server_default="", nullable=False),
         sa.Column("diagnostics_status", sa.String(length=30), server_default="", nullable=False),
+        sa.Column("new_key_salt", sa.String(length=32), nullable=True),
+        sa.Column("new_key_hash", sa.String(length=64), nullable=True),
+        sa.Column("settings_due_at", _INSTANT, nullable=True),
+        sa.Column("onboarded_at", _INSTANT, nullable=True),
+        sa.Column("shows_cost", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("shows_languages", sa.String(length=30), server_default="", nullable=False),
         sa.Column("stop_lag_ms", sa.Integer(), nullable=True),
         sa.Column("meter_serial_number", sa.String(length=50), server_default="", nullable=False),
         sa.Column("clock_skew_s", sa.Integer(), nullable=True),
@@ -246,6 +252,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_charge_point"),
         sa.UniqueConstraint("identity", name="uq_charge_point_identity"),
     )
+    op.create_index("ix_charge_point_settings_due_at", "charge_point", ["settings_due_at"], unique=False)
     op.create_table(
         "ledger_account",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -525,6 +532,33 @@ def _create_tables() -> None:
     op.create_index("ix_review_item_recorded_at", "review_item", ["recorded_at"], unique=False)
     op.create_index("ix_review_item_transaction", "review_item", ["transaction_id"], unique=False)
     op.create_table(
+        "station_setting",
+        sa.Column("charge_point_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.String(length=50), nullable=False),
+        sa.Column("reported_value", sa.Text(), nullable=True),
+        sa.Column("is_readonly", sa.Boolean(), nullable=False),
+        sa.Column("wanted_value", sa.Text(), nullable=True),
+        sa.Column("state", sa.String(length=15), nullable=False),
+        sa.Column("checked_at", _INSTANT, nullable=False),
+        sa.Column("settled_value", sa.Text(), nullable=True),
+        sa.Column("probed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("drifted_at", _INSTANT, nullable=True),
+        sa.CheckConstraint(
+            "state IN ('right', 'differs', 'refused', 'unknown', 'reboot required', 'free')",
+            name="ck_station_setting_state",
+        ),
+        sa.ForeignKeyConstraint(["charge_point_id"], ["charge_point.id"], name="fk_station_setting_charge_point_id"),
+        sa.PrimaryKeyConstraint("charge_point_id", "key", name="pk_station_setting"),
+    )
+    op.create_index(
+        "ix_station_setting_wrong",
+        "station_setting",
+        ["charge_point_id"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('differs', 'refused', 'reboot required')"),
+        postgresql_where=sa.text("state IN ('differs', 'refused', 'reboot required')"),
+    )
+    op.create_table(
         "tariff_assignment",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("tariff_name", sa.String(length=100), nullable=False),
@@ -567,6 +601,7 @@ def _create_tables() -> None:
         ),
         sa.Column("desk_id", sa.Integer(), nullable=True),
         sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("id_tag", sa.String(length=20), server_default="", nullable=False),
         sa.Column("printed_count", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["desk_id"], ["desk.id"], name="fk_receipt_desk_id"),
         sa.ForeignKeyConstraint(["entry_id"], ["journal_entry.id"], name="fk_receipt_entry_id"),
