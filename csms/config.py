@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     time_zone: str = "Europe/Sofia"  # of a new site
     minimum_start_credit: Annotated[Decimal, Field(ge=0)] = Decimal("1.00")
     transactions_per_card: Positive = 1  # at the same time; an account group may set its own limit
+    maximum_power_kw: Positive = 400  # of a connector whose own nobody entered: more energy is not charged unseen
+    zombie_wait_s: Positive = 180  # from the sign that a transaction may be over until it is taken for over
     maximum_top_up: Annotated[Decimal, Field(gt=0)] = Decimal("500.00")
     maximum_balance: Annotated[Decimal, Field(gt=0)] = Decimal("1000.00")
     tax_point: Literal["consumption", "top-up"] = "consumption"  # when tax becomes payable; fixed at the first start
@@ -66,6 +68,8 @@ class Settings(BaseSettings):
     max_bad_frames: Positive = 10  # per connection, then it is closed
     max_connections: Positive = 100_000
     max_failed_handshakes_per_min: Positive = 30  # per address and per identity
+    settings_check_interval_s: Annotated[int, Field(ge=0)] = 86_400  # of each station; 0: never, nor after its boot
+    language: Literal["en", "bg", "de"] = "en"  # of displays, where the customer's is not known
     compression: bool = False  # saves traffic on paid links, costs 35 KiB per connection
     require_subprotocol: bool = False
 

@@ -77,5 +77,9 @@ def policy_of(settings: Settings, currency: Currency) -> Policy:
         boot_retry_interval_s=settings.boot_retry_interval_s,
         transactions_per_card=settings.transactions_per_card,
         time_zone=settings.time_zone,
+        maximum_power_w=settings.maximum_power_kw * 1000,
+        zombie_wait_s=settings.zombie_wait_s,
+        settings_check_interval_s=settings.settings_check_interval_s,
+        language=settings.language,
         tax_at_top_up_percent=settings.tax_percent if settings.tax_point == "top-up" else None,
     )

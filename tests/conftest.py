@@ -130,6 +130,7 @@ def settings_for(database_url: str, tmp_path: Path, **changes: object) -> Settin
         "ocpp_port": 0,
         "portal_port": 0,
         "command_poll_s": 0.1,
+        "settings_check_interval_s": 0,  # tests that look at the settings of stations switch it on
         "max_calls_per_s": 100_000,
         "max_failed_handshakes_per_min": 1000,
     }

@@ -10,10 +10,17 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging.facts import UNNUMBERED, Command, CommandState, Transaction
+from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
+SETTINGS = "settings"  # who asks for the commands of the plan of settings
+MASKED_KEY = "(made when it is sent)"  # stands for a key in the row of its command, before and after it is sent
 _MAX_ATTEMPTS = 5
 _TRIGGER_LIFETIME = timedelta(seconds=20)
+
+
+# A charge point that is not accepted yet may be configured, and is asked for nothing else (OCPP 1.6, 4.2).
+_NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
 
 
 class QueueCommand(msgspec.Struct, frozen=True):
@@ -35,6 +42,10 @@ class ClaimCommand(msgspec.Struct, frozen=True):
     """The connection of a charge point is free to send: which command is next?"""
 
     charge_point_id: int
+    is_pending: bool = False  # it was not accepted yet (OCPP 1.6, 4.2)
+    new_key: str = ""  # hex, with the salt and the hash to store, should the command be one that sets a key
+    new_salt: str = ""
+    new_hash: str = ""
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -105,16 +116,21 @@ def queue(asked: QueueCommand, working_set: WorkingSet, now: datetime) -> Decisi
 
 
 def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
-    """Mark the oldest command that has not expired as sent, and expire those before it."""
-    intents = []
+    """Mark the oldest command that has not expired as sent, and expire those before it.
+
+    Those of the plan of settings let all others go first. A key is put into what is sent, and nowhere else.
+    """
+    intents: list[object] = []
     for command in _waiting(asked.charge_point_id, working_set):
-        if command.state != "queued":
+        if command.state != "queued" or (asked.is_pending and command.action in _NOT_WHILE_PENDING):
             continue
         if command.expires_at <= now:
             failure = "the charge point was not there in time"
             intents.append(msgspec.structs.replace(command, state="expired", answered_at=now, failure=failure))
             continue
         sent = msgspec.structs.replace(command, state="sent", sent_at=now, attempts=command.attempts + 1)
+        if is_key_change(sent):
+            return _with_key(sent, asked, tuple(intents))
         return Decision(sent, (*intents, sent))
     return Decision(None, tuple(intents))
 
@@ -155,7 +171,29 @@ def _waiting(charge_point_id: int, working_set: WorkingSet) -> list[Command]:
         for one in working_set.commands.values()
         if one.charge_point_id == charge_point_id and one.state in {"queued", "sent"}
     ]
-    return sorted(found, key=lambda one: one.command_id)
+    return sorted(found, key=lambda one: (is_of_plan(one), one.command_id))
+
+
+def _with_key(sent: Command, asked: ClaimCommand, intents: tuple[object, ...]) -> Decision[Command | None]:
+    """Put a fresh key into the call; of it only the hash is stored, as an offer that the charge point may take."""
+    payload = msgspec.json.encode({"key": "AuthorizationKey", "value": asked.new_key}).decode()
+    offer = KeyOffer(sent.charge_point_id, asked.new_salt, asked.new_hash)
+    return Decision(msgspec.structs.replace(sent, payload_json=payload), (*intents, sent, offer))
+
+
+def is_of_plan(command: Command) -> bool:
+    """Tell whether a command belongs to the plan of a charge point's settings."""
+    return command.requested_by == SETTINGS or command.requested_by.startswith(f"{SETTINGS}: ")
+
+
+def is_key_change(command: Command) -> bool:
+    """Tell whether a command gives a charge point a key that is made when it is sent."""
+    return command.action == "ChangeConfiguration" and MASKED_KEY in command.payload_json
+
+
+def drives_settings(command: Command) -> bool:
+    """Tell whether the answer of a command is followed by a rule that has to know the settings."""
+    return command.state == "sent" and (is_of_plan(command) or is_key_change(command))
 
 
 def _may_repeat(command: Command, now: datetime) -> bool:

@@ -20,15 +20,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.billing import cards, prepaid
 from csms.billing.books import Decision
 from csms.billing.money import Currency
-from csms.charging import authorization, command_queue, credit_guard, metering, stations, store, transactions
+from csms.charging import (
+    authorization,
+    command_queue,
+    credit_guard,
+    follow_ups,
+    metering,
+    settings_plan,
+    stations,
+    store,
+    transactions,
+    zombies,
+)
 from csms.charging.facts import Policy, Watch
 from csms.charging.working_set import Names, WorkingSet
-from csms.clock import Clock
+from csms.clock import Clock, monotonic_s
 from csms.db import Database, is_conflict, is_storage_failure
 from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailable
 
 log = structlog.get_logger()
 
+_LONGEST_END_S = 30  # a database that does not answer shall not keep the process from ending
 _ATTEMPTS = 3  # of a batch that met another process, before its inputs are tried one by one
 
 
@@ -49,7 +61,7 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
     transactions.StartTransaction: transactions.start,
     metering.MeterValues: metering.meter_values,
     transactions.StopTransaction: transactions.stop,
-    credit_guard.GuardDue: credit_guard.due,
+    credit_guard.GuardDue: zombies.due,
     stations.Connect: stations.connect,
     stations.Open: stations.opened,
     stations.Disconnect: stations.disconnect,
@@ -61,7 +73,8 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
     stations.ChangeKey: stations.change_key,
     command_queue.QueueCommand: command_queue.queue,
     command_queue.ClaimCommand: command_queue.claim,
-    command_queue.AnswerCommand: command_queue.answered,
+    command_queue.AnswerCommand: follow_ups.answered,
+    settings_plan.CheckSettings: settings_plan.check,
     prepaid.TopUp: _of_money(prepaid.top_up),
     prepaid.IssueCard: _of_money(prepaid.issue_card),
     prepaid.ChangeCardState: _of_money(prepaid.change_card_state),
@@ -114,6 +127,10 @@ class Engine:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: list[asyncio.Future[Any]] = []
+        self._since_s: float | None = (
+            None  # when the batch that runs was begun; None where none runs, or it was given up
+        )
         self.available = True
         self.on_commands: Callable[[set[int]], None] = lambda _: None
         self.on_watches: Callable[[dict[int, Watch], set[int]], None] = lambda _watches, _accounts: None
@@ -136,7 +153,7 @@ class Engine:
             self._stopping = True
             self._wake.notify()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, _LONGEST_END_S)
         await asyncio.sleep(0)  # let the last answers through
 
     async def submit(self, asked: Input) -> Any:  # noqa: ANN401 - the outcome of the input's rule
@@ -232,15 +249,39 @@ class Engine:
                 if not self._waiting:
                     return
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+            self._running, self._since_s = [future for _, future in taken], monotonic_s()
             try:
                 batch = self.run([asked for asked, _ in taken])
             except Exception:
                 log.exception("engine defect")
                 batch = Batch([DecisionFailed("a defect of the engine")] * len(taken))
+            given_up = self._since_s is None
+            self._since_s = None
             self.available = not any(isinstance(one, StorageUnavailable) for one in batch.outcomes)
-            self._to_loop(self._answer, [future for _, future in taken], batch)
+            self._to_loop(self._answer, self._running, batch)
             if not self.available:
                 self._wait_for_storage()
+            elif given_up:
+                self._to_loop(self.on_availability, True)
+
+    async def watch(self, longest_s: float) -> None:
+        """Notice a database that neither answers nor fails, for ever: nobody waits for it longer than `longest_s`.
+
+        What it was given may still be committed when it wakes up; whoever asked was told nothing and asks again.
+        """
+        while True:
+            await asyncio.sleep(longest_s / 4)
+            since_s = self._since_s
+            if since_s is None or monotonic_s() - since_s < longest_s:
+                continue
+            log.error("the database does not answer", inputs=len(self._running))
+            self.available, self._since_s = False, None
+            with self._wake:
+                given_up = [*self._running, *(future for _, future in self._waiting)]
+                self._waiting.clear()
+            failure = StorageUnavailable("the database does not answer")
+            self._answer(given_up, Batch([failure] * len(given_up)))
+            self.on_availability(False)
 
     def _answer(self, futures: list[asyncio.Future[Any]], batch: Batch) -> None:
         for future, outcome in zip(futures, batch.outcomes, strict=True):

@@ -15,6 +15,7 @@ AuthorizationStatus = Literal["Accepted", "Blocked", "Expired", "Invalid", "Conc
 TransactionState = Literal["open", "orphaned", "ended"]
 Registration = Literal["Unknown", "Accepted", "Pending", "Rejected"]
 UNNUMBERED = 0  # the id of a command that gets its number when it is written
+Language = Literal["en", "bg", "de"]
 CommandState = Literal["queued", "sent", "accepted", "rejected", "failed", "timed out", "expired"]
 
 
@@ -38,6 +39,12 @@ class ChargePoint(msgspec.Struct, frozen=True):
     firmware_status: str = ""
     diagnostics_status: str = ""
     stop_lag_ms: int | None = None
+    new_key_salt: str | None = None
+    new_key_hash: str | None = None
+    settings_due_at: datetime | None = None
+    onboarded_at: datetime | None = None
+    shows_cost: bool = False
+    shows_languages: str = ""
     meter_serial_number: str = ""
     clock_skew_s: int | None = None
 
@@ -98,6 +105,8 @@ class StationGroup(msgspec.Struct, frozen=True):
     stop_after_s: int | None = None
     unlock_when_stop_fails: bool = False
     limits_offline: bool = True
+    settings_json: str = "{}"
+    is_onboarded: bool = False
 
 
 class TariffAssignment(msgspec.Struct, frozen=True):
@@ -350,6 +359,8 @@ class Policy(msgspec.Struct, frozen=True):
     stop_retry_max_s: int = 300  # ... up to this
     unlock_after_attempts: int = 3
     alarm_after_attempts: int = 4
+    settings_check_interval_s: int = 0  # 0: the settings of charge points are not looked after
+    language: Language = "en"  # of displays, where the customer's is not known
     maximum_power_w: int = 400_000  # of a connector at a station whose own maximum nobody entered
     zombie_wait_s: int = 180  # from the sign that a transaction may be over until it is taken for over
 

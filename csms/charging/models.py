@@ -80,6 +80,12 @@ charge_point = Table(
     Column("last_seen_at", Instant, nullable=True),
     Column("firmware_status", String(30), nullable=False, server_default=""),
     Column("diagnostics_status", String(30), nullable=False, server_default=""),
+    Column("new_key_salt", String(32), nullable=True),  # of a key that was sent to it and that it may have taken
+    Column("new_key_hash", String(64), nullable=True),
+    Column("settings_due_at", Instant, nullable=True, index=True),  # when its settings are looked at next
+    Column("onboarded_at", Instant, nullable=True),  # when it had its own key and its settings
+    Column("shows_cost", Boolean, nullable=False, server_default=false()),  # on its display
+    Column("shows_languages", String(30), nullable=False, server_default=""),  # ours that its display knows
     Column("stop_lag_ms", Integer, nullable=True),  # measured: from our wish to stop to the end of the energy
     Column("meter_serial_number", String(50), nullable=False, server_default=""),
     Column("clock_skew_s", Integer, nullable=True),  # measured: the station's clock minus ours
@@ -96,6 +102,32 @@ unknown_charge_point = Table(
     Column("attempts", Integer, nullable=False),
     Column("first_seen_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False),
+)
+
+# The configuration of a charge point as it was reported last, and what is wanted of it.
+station_setting = Table(
+    "station_setting",
+    metadata,
+    Column("charge_point_id", ForeignKey("charge_point.id"), primary_key=True, autoincrement=False),
+    Column("key", String(50), primary_key=True),
+    Column("reported_value", Text, nullable=True),  # never that of AuthorizationKey
+    Column("is_readonly", Boolean, nullable=False),
+    Column("wanted_value", Text, nullable=True),
+    Column("state", String(15), nullable=False),
+    Column("checked_at", Instant, nullable=False),
+    Column("settled_value", Text, nullable=True),  # what was taken of a list that was not taken whole
+    Column("probed", Integer, nullable=False, server_default="0"),
+    Column("drifted_at", Instant, nullable=True),
+    CheckConstraint(
+        "state IN ('right', 'differs', 'refused', 'unknown', 'reboot required', 'free')",
+        name="state",
+    ),
+    Index(
+        "ix_station_setting_wrong",
+        "charge_point_id",
+        sqlite_where=Column("state").in_(("differs", "refused", "reboot required")),
+        postgresql_where=Column("state").in_(("differs", "refused", "reboot required")),
+    ),
 )
 
 connection = Table(

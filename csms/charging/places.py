@@ -55,6 +55,8 @@ _GROUPS = select(
     _group.stop_after_s,
     _group.unlock_when_stop_fails,
     _group.limits_offline,
+    _group.settings_json,
+    _group.is_onboarded,
 ).where(any_of(_group.id, "keys"))
 _ALLOWED = select(
     models.account_group_station_group.c.account_group_id, models.account_group_station_group.c.station_group_id

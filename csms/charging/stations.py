@@ -14,8 +14,10 @@ from typing import Literal
 import msgspec
 
 from csms.billing.books import Decision
+from csms.charging import settings_plan, station_clocks, zombies
 from csms.charging.command_queue import revive
 from csms.charging.facts import (
+    ChainBreak,
     ChargePoint,
     Connection,
     ConnectionGone,
@@ -28,6 +30,7 @@ from csms.charging.facts import (
     Watch,
     watch_of,
 )
+from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
 
@@ -110,10 +113,13 @@ class Boot(msgspec.Struct, frozen=True):
     model: str
     serial_number: str
     firmware_version: str
+    meter_serial_number: str = ""
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.charge_point_ids.add(self.charge_point_id)
+        names.unfinished_at.add(self.charge_point_id)
+        names.settings_at.add(self.charge_point_id)
 
 
 class Booted(msgspec.Struct, frozen=True):
@@ -127,9 +133,12 @@ class StatusNotification(msgspec.Struct, frozen=True):
     """StatusNotification (OCPP 1.6, 4.9)."""
 
     status: ConnectorStatus
+    claimed_at: datetime | None = None  # what the station's clock said
 
     def name(self, names: Names) -> None:
-        """Nothing has to be loaded."""
+        """Say what must be loaded."""
+        names.charge_point_ids.add(self.status.charge_point_id)
+        names.unfinished_at.add(self.status.charge_point_id)
 
 
 class ProgressNotification(msgspec.Struct, frozen=True):
@@ -179,9 +188,20 @@ def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[
     if known is None:
         return _adopt(asked, working_set)
     charge_point = working_set.charge_points[known]
+    admitted = Admitted(known, asked.identity, charge_point.registration)
+    if _has_taken_key(asked.password, charge_point):
+        return Decision(admitted, (settings_plan.switch_of(charge_point), KeyOffer(known, None, None)))
     if charge_point.security_profile > 0 and not key_fits(asked.password, charge_point):
         return Decision(TurnedAway("wrong key"))
-    return Decision(Admitted(known, asked.identity, charge_point.registration))
+    return Decision(admitted)
+
+
+def _has_taken_key(password: bytes | None, charge_point: ChargePoint) -> bool:
+    """Tell whether a charge point took a key whose answer was lost: it has it, so it counts from now on."""
+    offered = msgspec.structs.replace(
+        charge_point, key_salt=charge_point.new_key_salt, key_hash=charge_point.new_key_hash
+    )
+    return key_fits(password, offered)
 
 
 def _adopt(asked: Connect, working_set: WorkingSet) -> Decision[Admitted | TurnedAway]:
@@ -236,26 +256,49 @@ def heard_of(said: HeardOf, working_set: WorkingSet, now: datetime) -> Decision[
 
 
 def boot(said: Boot, working_set: WorkingSet, now: datetime) -> Decision[Booted]:
-    """Accept a known charge point; one that an administrator rejected stays so."""
+    """Accept a known charge point, once it has its key and its settings where its group asks for that; one that an
+    administrator rejected stays so. What it is configured to is looked at after each boot.
+    """
     before = working_set.charge_points[said.charge_point_id]
-    registration: Registration = before.registration if before.registration in {"Pending", "Rejected"} else "Accepted"
+    registration = _registration(before, working_set)
     booted = msgspec.structs.replace(
         before,
         vendor=said.vendor,
         model=said.model,
         serial_number=said.serial_number,
         firmware_version=said.firmware_version,
+        meter_serial_number=said.meter_serial_number,
         registration=registration,
         booted_at=now,
     )
     policy = working_set.policy
     interval_s = policy.heartbeat_interval_s if registration == "Accepted" else policy.boot_retry_interval_s
-    return Decision(Booted(registration, interval_s), (booted, Seen(said.charge_point_id, now)))
+    intents: list[object] = [booted, Seen(said.charge_point_id, now)]
+    intents += zombies.said_boot(said.charge_point_id, working_set, now)
+    if _device(booted) != _device(before):
+        intents.append(ChainBreak(said.charge_point_id))
+    if registration == "Pending" or (registration == "Accepted" and policy.settings_check_interval_s):
+        intents += settings_plan.begin(booted, working_set, now)
+    return Decision(Booted(registration, interval_s), tuple(intents))
 
 
-def status_notification(said: StatusNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
-    """Store what a connector says of itself."""
-    return Decision(None, (said.status,))
+def _device(one: ChargePoint) -> tuple[str, str, str]:
+    """Return what makes a station the same device: registers of another one do not go on from the last."""
+    return one.serial_number, one.meter_serial_number, one.firmware_version
+
+
+def _registration(before: ChargePoint, working_set: WorkingSet) -> Registration:
+    if before.registration in {"Accepted", "Rejected"}:
+        return before.registration
+    return "Pending" if settings_plan.is_onboarding(before, working_set) else "Accepted"
+
+
+def status_notification(said: StatusNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:
+    """Store what a connector says of itself, what it means for the transaction on it, and how the clock goes."""
+    status = said.status
+    meant = zombies.said_status(status.charge_point_id, status.connector_id, status.status, working_set, now)
+    charge_point = working_set.charge_points[status.charge_point_id]
+    return Decision(None, (status, *meant, *station_clocks.measured(charge_point, said.claimed_at, now)))
 
 
 def progress_notification(said: ProgressNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes now

@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
-from csms.charging import evidence, models, places, spending
+from csms.charging import evidence, models, places, settings_store, spending
+from csms.charging.command_queue import drives_settings
 from csms.charging.facts import (
     Alarm,
     AuthorizationRefusal,
@@ -83,6 +84,12 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now:
     for statement, keys in ((_COMMANDS_BY_ID, names.command_ids), (_COMMANDS_WAITING, names.commands_at)):
         for row in _rows(connection, statement, keys):
             working_set.commands[row[0]] = Command(*row)
+    names.settings_at.update(one.charge_point_id for one in working_set.commands.values() if drives_settings(one))
+    unloaded = names.settings_at - set(working_set.charge_points)
+    _take_charge_points(working_set, _rows(connection, _CHARGE_POINTS_BY_ID, unloaded))
+    for row in _rows(connection, _COMMANDS_WAITING, names.settings_at - names.commands_at):
+        working_set.commands.setdefault(row[0], Command(*row))
+    settings_store.load(connection, names, working_set)
     if names.new_transactions:
         working_set.free_transaction_ids = take_ids(connection, models.transaction_ids, names.new_transactions)
     if names.new_commands:
@@ -292,6 +299,7 @@ def _write_stations(connection: Sql, working_set: WorkingSet, now: datetime) -> 
     changed = sorted(working_set.changed_charge_points - working_set.new_charge_points)
     _CHANGE_CHARGE_POINT.execute(connection, [_said_row(working_set.charge_points[key]) for key in changed])
     _CHANGE_KEY.execute(connection, map(_getter(KeyChange), working_set.key_changes))
+    settings_store.write(connection, working_set)
     _GONE.execute(connection, map(_getter(ConnectionGone), working_set.gone))
     # Rows are written in the order of their keys: two processes then wait for each other, and never in a circle.
     connections = [(*_connection_row(one), now) for _, one in sorted(working_set.connections.items())]

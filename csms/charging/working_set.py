@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec.structs import asdict, replace
+
 from csms.billing.books import Books, MoneyNames
 from csms.charging.facts import (
     UNNUMBERED,
@@ -42,6 +44,7 @@ from csms.charging.facts import (
     Watch,
     watch_of,
 )
+from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Names(MoneyNames):
     commands_at: set[int] = field(default_factory=set)
     tariffs: bool = False  # and what else decides whether a transaction may begin
     places_of_transactions: bool = False  # the charge points of the named transactions, with their groups
+    settings_at: set[int] = field(default_factory=set)  # charge points whose settings are looked after
     new_transactions: int = 0
     new_commands: int = 0
     new_charge_points: int = 0
@@ -91,6 +95,9 @@ class WorkingSet:
         default_factory=dict
     )  # by account whose group has a daily limit, in minor units
     points: dict[int, list[Point]] = field(default_factory=dict)  # of transactions whose price depends on them
+    settings: dict[int, dict[str, Setting]] = field(default_factory=dict)  # by charge point and case-folded key
+    charging_at: set[int] = field(default_factory=set)  # charge points with settings that have an open transaction
+    time_zones: dict[int, str] = field(default_factory=dict)  # of their sites
     free_transaction_ids: list[int] = field(default_factory=list)
     free_command_ids: list[int] = field(default_factory=list)
     free_charge_point_ids: list[int] = field(default_factory=list)
@@ -122,6 +129,9 @@ class WorkingSet:
     seen: dict[int, Seen] = field(default_factory=dict)
     stop_lags: dict[int, StopLag] = field(default_factory=dict)
     unknown: dict[str, UnknownChargePoint] = field(default_factory=dict)
+    changed_settings: set[tuple[int, str]] = field(default_factory=set)
+    settings_states: dict[int, SettingsState] = field(default_factory=dict)
+    key_offers: dict[int, KeyOffer] = field(default_factory=dict)
 
     def unfinished(self, charge_point_id: int) -> list[Transaction]:
         """Return the open and orphaned transactions of a charge point, oldest first."""
@@ -273,6 +283,29 @@ def _take_unknown(working_set: WorkingSet, one: UnknownChargePoint) -> None:
     working_set.unknown[one.identity] = one
 
 
+def _take_setting(working_set: WorkingSet, one: Setting) -> None:
+    key = one.key.casefold()
+    working_set.settings.setdefault(one.charge_point_id, {})[key] = one
+    working_set.changed_settings.add((one.charge_point_id, key))
+
+
+def _take_settings_state(working_set: WorkingSet, one: SettingsState) -> None:
+    working_set.settings_states[one.charge_point_id] = one
+    _know(working_set, one)
+
+
+def _take_key_offer(working_set: WorkingSet, one: KeyOffer) -> None:
+    working_set.key_offers[one.charge_point_id] = one
+    _know(working_set, one)
+
+
+def _know(working_set: WorkingSet, one: SettingsState | KeyOffer) -> None:
+    """Let later inputs of the batch see what is written beside the charge point's own row."""
+    known = working_set.charge_points.get(one.charge_point_id)
+    if known is not None:
+        working_set.charge_points[one.charge_point_id] = replace(known, **asdict(one))
+
+
 class _Taker(Protocol):
     def __call__(self, working_set: WorkingSet, one: Any, /) -> None: ...  # noqa: ANN401 - each taker knows its fact
 
@@ -299,4 +332,7 @@ _TAKERS: dict[type, _Taker] = {
     Seen: _take_seen,
     StopLag: _take_stop_lag,
     UnknownChargePoint: _take_unknown,
+    Setting: _take_setting,
+    SettingsState: _take_settings_state,
+    KeyOffer: _take_key_offer,
 }

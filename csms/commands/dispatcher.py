@@ -6,6 +6,7 @@ links and the engine; what a payload or an answer means is `answers`' matter.
 """
 
 import asyncio
+import secrets
 from typing import cast
 
 import structlog
@@ -15,6 +16,7 @@ from csms.charging import models
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.engine import Engine
 from csms.charging.facts import Command
+from csms.charging.stations import hash_key
 from csms.clock import monotonic_s
 from csms.commands.answers import CommandUnsendable, judge, write_call
 from csms.connections import Connections, Link
@@ -25,6 +27,7 @@ from csms.handlers import wire
 log = structlog.get_logger()
 
 _SHORTEST_TIMEOUT_S = 5.0
+_KEY_BYTES, _SALT_BYTES = 20, 16
 _WAITING = select(models.command.c.charge_point_id).where(models.command.c.state == "queued").distinct()
 
 
@@ -52,7 +55,7 @@ class Dispatcher:
         """Commands may wait for these charge points."""
         for charge_point_id in charge_point_ids:
             link = self._connections.get(charge_point_id)
-            if link is None or not link.accepted:
+            if link is None or not (link.accepted or link.pending):
                 continue
             link.rung = True
             if not link.sending:
@@ -99,7 +102,7 @@ class Dispatcher:
         try:
             while link.rung and self._connections.get(link.charge_point_id) is link:
                 link.rung = False
-                command: Command | None = await self._engine.submit(ClaimCommand(link.charge_point_id))
+                command: Command | None = await self._engine.submit(_claim(link))
                 if command is not None:
                     link.rung = True  # another may wait behind it
                     await self._engine.submit(await self._send(link, command))
@@ -136,3 +139,9 @@ class Dispatcher:
         judged = judge(command, cast("wire.CallResult | wire.CallError", answer))
         bound.info("command answered", state=judged.state, transaction=command.transaction_id)
         return judged
+
+
+def _claim(link: Link) -> ClaimCommand:
+    """Ask for the next command, and bring a fresh key in case it is one that sets a key."""
+    key, salt = secrets.token_bytes(_KEY_BYTES), secrets.token_hex(_SALT_BYTES)
+    return ClaimCommand(link.charge_point_id, not link.accepted, key.hex(), salt, hash_key(key, salt))

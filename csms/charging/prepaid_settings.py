@@ -1,0 +1,237 @@
+"""The prepaid settings of a charge point: what is wanted, what a report says of it, and what has to be sent next. Pure.
+
+A charge point that lets cards start by itself makes prepaid worthless, so its configuration (OCPP 1.6, 9) is compared
+with a template, changed by its station group. Knows values and states; neither commands nor tables.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from csms.charging.setting_facts import Setting, SettingState
+
+AUTHORIZATION_KEY = "AuthorizationKey"
+CACHE = "AuthorizationCacheEnabled"
+OWN_KEY = "a key of its own"  # what is wanted of AuthorizationKey; its value is nowhere to be read
+MOST_KEYS = 300  # of a report that are stored
+DC_ABOVE_W = 43_000  # the most that a type 2 connector gives
+_SECRET = frozenset({AUTHORIZATION_KEY.casefold()})
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a key shall be. A number from `least` to `most` is as good; a list is tried one measurand at a time.
+
+    A charge point need not report a key `is_hidden` until it was set.
+    """
+
+    key: str
+    value: str
+    least: int | None = None
+    most: int | None = None
+    is_list: bool = False
+    is_json: bool = False
+    is_hidden: bool = False
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """A key as GetConfiguration reports it (OCPP 1.6, 7.29); a secret has no value."""
+
+    key: str
+    readonly: bool = False
+    value: str | None = None
+
+
+_ENERGY = "Energy.Active.Import.Register"
+_AC_SAMPLING = Wish("MeterValueSampleInterval", "60", 10, 60)
+_DC_SAMPLING = Wish("MeterValueSampleInterval", "20", 10, 30)
+TEMPLATE: tuple[Wish, ...] = (
+    # Nobody charges whom we did not let: neither from a cache or list nor while the link is down.
+    Wish(CACHE, "false"),
+    Wish("LocalPreAuthorize", "false"),
+    Wish("LocalAuthorizeOffline", "false"),
+    Wish("AllowOfflineTxForUnknownId", "false"),
+    Wish("LocalAuthListEnabled", "false"),
+    Wish("AuthorizeRemoteTxRequests", "true"),
+    Wish("StopTransactionOnInvalidId", "true"),
+    Wish("MaxEnergyOnInvalidId", "0"),
+    Wish("StopTransactionOnEVSideDisconnect", "true"),
+    # The credit guard sees what is drawn.
+    Wish("MeterValuesSampledData", f"{_ENERGY},Power.Active.Import", is_list=True),
+    _AC_SAMPLING,
+    Wish("StopTxnSampledData", _ENERGY, is_list=True),
+    # What was drawn arrives, however long the link is down.
+    Wish("TransactionMessageAttempts", "10", 10, 1000),
+    Wish("TransactionMessageRetryInterval", "60", 10, 300),
+    # Pings keep the link; heartbeats only keep the clock.
+    Wish("HeartbeatInterval", "3600", 60, 86_400),
+    Wish("WebSocketPingInterval", "60", 60, 240),
+    Wish("MinimumStatusDuration", "5", 5, 10),
+    Wish("CustomIdleFeeAfterStop", "false"),
+)
+
+
+def template_for(max_power_w: int | None, changes: Mapping[str, str | None]) -> tuple[Wish, ...]:
+    """Return the wishes of a charge point: the template in the variant for its current (AC where its power is not
+    known), with the changes of its group. A change to None leaves the key alone; an exact value replaces a range.
+    """
+    is_dc = max_power_w is not None and max_power_w > DC_ABOVE_W
+    wishes = {one.key.casefold(): _DC_SAMPLING if is_dc and one is _AC_SAMPLING else one for one in TEMPLATE}
+    for key, value in changes.items():
+        before = wishes.pop(key.casefold(), None)
+        if value is not None:
+            wishes[key.casefold()] = Wish(key if before is None else before.key, value, is_list=_is_list(key))
+    return tuple(wishes.values())
+
+
+def _is_list(key: str) -> bool:
+    return key.casefold().endswith(("sampleddata", "aligneddata"))
+
+
+def fits(wish: Wish, value: str | None) -> bool:
+    """Tell whether a reported value is what is wanted; case, blanks and the order of a list do not matter."""
+    if value is None:
+        return False
+    if wish.is_list:
+        return set(measurands(value.casefold())) == set(measurands(wish.value.casefold()))
+    if wish.least is not None and wish.most is not None:
+        number = _number(value)
+        return number is not None and wish.least <= number <= wish.most
+    if wish.is_json and _json(value) is not None:
+        return _json(value) == _json(wish.value)
+    numbers = _number(value), _number(wish.value)
+    if numbers[0] is not None and numbers[0] == numbers[1]:
+        return True
+    return value.strip().casefold() == wish.value.strip().casefold()
+
+
+def measurands(value: str) -> tuple[str, ...]:
+    """Return the parts of a list that the wire carries as one text."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def judge_report(
+    charge_point_id: int,
+    report: Iterable[Reported],
+    wishes: Iterable[Wish],
+    before: Mapping[str, Setting],
+    booted_at: datetime | None,
+    now: datetime,
+) -> tuple[Setting, ...]:
+    """Return every reported and every wanted key with its state. `before` is by the case-folded key.
+
+    What was refused and is still so is not asked for again; what needs a boot waits for one (`booted_at`); a value
+    that was right and is not any more has drifted.
+    """
+    reported = {one.key.casefold(): one for one in list(report)[:MOST_KEYS]}
+    wanted = {one.key.casefold(): one for one in wishes}
+    found = []
+    for name in (*wanted, *(name for name in reported if name not in wanted)):
+        old, said, wish = before.get(name), reported.get(name), wanted.get(name)
+        value = None if said is None or name in _SECRET else said.value
+        key = wish.key if wish is not None else (said or Reported(name)).key
+        is_readonly = said is not None and said.readonly
+        setting = Setting(charge_point_id, key, value, is_readonly, None if wish is None else wish.value, "free", now)
+        found.append(setting if wish is None else _judged(setting, wish, said, old, booted_at))
+    return tuple(found)
+
+
+def _judged(
+    setting: Setting, wish: Wish, said: Reported | None, old: Setting | None, booted_at: datetime | None
+) -> Setting:
+    same_wish = old is not None and old.wanted_value == setting.wanted_value
+    kept = old if same_wish else None
+    drifted_at = None if kept is None else kept.drifted_at
+    settled = None if kept is None else kept.settled_value
+    fitting = fits(wish, setting.reported_value)
+    as_settled = settled is not None and fits(Wish(wish.key, settled, is_list=wish.is_list), setting.reported_value)
+    state: SettingState
+    if setting.key == AUTHORIZATION_KEY:
+        state = kept.state if kept is not None else "differs"
+        state = "differs" if state in {"unknown", "refused"} else state
+    elif said is None:
+        state = "unknown" if not wish.is_hidden else "differs" if kept is None else kept.state
+    elif kept is not None and kept.state == "reboot required" and (booted_at is None or booted_at <= kept.checked_at):
+        return msgspec.structs.replace(
+            setting, state="reboot required", checked_at=kept.checked_at, drifted_at=drifted_at
+        )
+    elif fitting or as_settled:
+        state = "right"
+    elif setting.is_readonly or (kept is not None and kept.state in {"refused", "reboot required"}):
+        state = "refused"  # it cannot be changed, or asking once and a boot did not help
+    else:
+        state = "differs"
+        drifted_at = setting.checked_at if kept is not None and kept.state == "right" else drifted_at
+    settled = settled if state == "right" and not fitting else None
+    return msgspec.structs.replace(setting, state=state, drifted_at=drifted_at, settled_value=settled)
+
+
+def next_change(settings: Iterable[Setting], wishes: Iterable[Wish]) -> tuple[Setting, str] | None:
+    """Return the next key to change and the value to send, None where nothing differs any more.
+
+    Of a list one measurand more than what was taken so far: an unsupported one would reject the whole list.
+    """
+    by_key = {one.key.casefold(): one for one in settings}
+    for wish in wishes:
+        setting = by_key.get(wish.key.casefold())
+        if setting is None or setting.state != "differs":
+            continue
+        return setting, _candidate(setting, wish.value) if wish.is_list else wish.value
+    return None
+
+
+def _candidate(setting: Setting, wanted: str) -> str:
+    taken = measurands(setting.settled_value or "")
+    return ",".join((*taken, measurands(wanted)[setting.probed]))
+
+
+def after_change(setting: Setting, wish: Wish, sent: str, status: str, now: datetime) -> Setting:
+    """Return a key after the answer to ChangeConfiguration (OCPP 1.6, 7.22); `status` is empty for a call error."""
+    if wish.is_list:
+        return _after_probe(setting, wish, sent, status, now)
+    states: dict[str, SettingState] = {
+        "accepted": "right",
+        "rebootrequired": "reboot required",
+        "notsupported": "unknown",
+    }
+    state = states.get(status.casefold(), "refused")
+    value = setting.reported_value if state in {"refused", "unknown"} else sent
+    return msgspec.structs.replace(
+        setting, state=state, reported_value=None if setting.key.casefold() in _SECRET else value, checked_at=now
+    )
+
+
+def _after_probe(setting: Setting, wish: Wish, sent: str, status: str, now: datetime) -> Setting:
+    taken = status.casefold() in {"accepted", "rebootrequired"}
+    settled = sent if taken else setting.settled_value
+    setting = msgspec.structs.replace(
+        setting,
+        settled_value=settled,
+        reported_value=sent if taken else setting.reported_value,
+        probed=setting.probed + 1,
+        checked_at=now,
+    )
+    if status.casefold() == "notsupported":
+        return msgspec.structs.replace(setting, state="unknown", probed=0)
+    if setting.probed < len(measurands(wish.value)):
+        return setting
+    state: SettingState = "refused" if not settled else "reboot required" if status == "RebootRequired" else "right"
+    settled = None if settled and fits(wish, settled) else settled
+    return msgspec.structs.replace(setting, state=state, settled_value=settled, probed=0)
+
+
+def forget_refusals(settings: Iterable[Setting]) -> tuple[Setting, ...]:
+    """Return the refused keys as keys that differ: somebody wants them to be tried again."""
+    return tuple(msgspec.structs.replace(one, state="differs") for one in settings if one.state == "refused")
+
+
+def _number(value: str) -> int | None:
+    text = value.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None  # noqa: PLR2004 - beyond any setting
+
+
+def _json(value: str) -> object:
+    try:
+        return msgspec.json.decode(value.encode())
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,45 @@
+"""The facts of the settings of charge points: frozen values, as in `facts`. Fields are those of the tables."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+SettingState = Literal["right", "differs", "refused", "unknown", "reboot required", "free"]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A configuration key of a charge point: what it reported, what is wanted (None: anything goes), how they compare.
+
+    Of a list that is tried one measurand at a time, `probed` were tried and `settled_value` was taken. `drifted_at`:
+    when it was last found changed though nobody here had changed it.
+    """
+
+    charge_point_id: int
+    key: str
+    reported_value: str | None
+    is_readonly: bool
+    wanted_value: str | None
+    state: SettingState
+    checked_at: datetime
+    settled_value: str | None = None
+    probed: int = 0
+    drifted_at: datetime | None = None
+
+
+class SettingsState(msgspec.Struct, frozen=True):
+    """Where a charge point stands with its settings, and what its display can do."""
+
+    charge_point_id: int
+    settings_due_at: datetime | None
+    onboarded_at: datetime | None
+    shows_cost: bool
+    shows_languages: str
+
+
+class KeyOffer(msgspec.Struct, frozen=True):
+    """The hash of a key that was sent to a charge point and that it may have taken; None: there is none."""
+
+    charge_point_id: int
+    new_key_salt: str | None
+    new_key_hash: str | None

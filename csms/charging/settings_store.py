@@ -1,0 +1,67 @@
+"""Set-wise reads and writes of the settings of charge points, and of what their plan has to know. Decides nothing."""
+
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from csms.charging import models, places
+from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
+from csms.charging.working_set import Names, WorkingSet
+from csms.db import Many, any_of
+
+_setting = models.station_setting
+_cp, _tx = models.charge_point, models.charging_transaction
+_SETTINGS = select(*(_setting.c[name] for name in Setting.__struct_fields__)).where(
+    any_of(_setting.c.charge_point_id, "keys")
+)
+_CHARGING = select(_tx.c.charge_point_id).where(_tx.c.state == "open", any_of(_tx.c.charge_point_id, "keys")).distinct()
+_ZONES = select(_cp.c.id, models.site.c.time_zone).join(models.site).where(any_of(_cp.c.id, "keys"))
+
+
+def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
+    """Read the settings of the named charge points, their groups and tariffs, and which of them are charging."""
+    keys = {"keys": sorted(names.settings_at)}
+    if not keys["keys"]:
+        return
+    for row in connection.execute(_SETTINGS, keys):
+        setting = Setting(*row)
+        working_set.settings.setdefault(setting.charge_point_id, {})[setting.key.casefold()] = setting
+    working_set.charging_at.update(connection.execute(_CHARGING, keys).scalars())
+    working_set.time_zones.update({row.id: row.time_zone for row in connection.execute(_ZONES, keys)})
+    if not names.tariffs:
+        places.load(connection, working_set)
+
+
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+def _put(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
+    inserted = _INSERTS[dialect](_setting)
+    changes = {name: inserted.excluded[name] for name in Setting.__struct_fields__[2:]}
+    return inserted.on_conflict_do_update(index_elements=list(_setting.primary_key), set_=changes)
+
+
+def _change(fact: type[SettingsState | KeyOffer]) -> Many:
+    names = fact.__struct_fields__[1:]
+    statement = update(_cp).where(_cp.c.id == bindparam("b_key"))
+    return Many(
+        statement.values({name: bindparam(f"b_{name}") for name in names}), ["b_key", *(f"b_{n}" for n in names)]
+    )
+
+
+_PUT_SETTING = Many(_put, list(Setting.__struct_fields__))
+_CHANGE_STATE, _CHANGE_OFFER = _change(SettingsState), _change(KeyOffer)
+_row, _state_row = attrgetter(*Setting.__struct_fields__), attrgetter(*SettingsState.__struct_fields__)
+_offer_row = attrgetter(*KeyOffer.__struct_fields__)
+
+
+def write(connection: Connection, working_set: WorkingSet) -> None:
+    """Write what changed, in the order of the keys."""
+    changed = sorted(working_set.changed_settings)
+    _PUT_SETTING.execute(connection, [_row(working_set.settings[at][key]) for at, key in changed])
+    states = [_state_row(one) for _, one in sorted(working_set.settings_states.items())]
+    _CHANGE_STATE.execute(connection, states)
+    offers = [_offer_row(one) for _, one in sorted(working_set.key_offers.items())]
+    _CHANGE_OFFER.execute(connection, offers)
