@@ -5,15 +5,17 @@ A value is a decimal string; the default measurand is Energy.Active.Import.Regis
 Samples of one phase or of another location are not the total. What came is stored as it came.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 
 import msgspec
 
 from csms.billing.books import Decision
+from csms.charging.closing import join, most_wh, zombie_wait
 from csms.charging.credit_guard import follow
-from csms.charging.facts import Reading, Transaction
+from csms.charging.facts import Policy, Reading, RelativeReadings, Transaction
+from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
 _ENERGY = "Energy.Active.Import.Register"
@@ -22,6 +24,11 @@ _FACTOR = {"Wh": 1, "kWh": 1000, "W": 1, "kW": 1000}
 AFTER_THE_END = "after the end"  # the transaction was charged already: this reading plays no part in it
 _LARGEST = 10**15  # a register beyond 1 PWh is not a register
 _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
+RELATIVE = "readings relative to the session"
+IMPLAUSIBLE = "implausible"  # more than the connector can have delivered: plays no part
+IDLE = "stopped: no current drawn"
+_HISTORY_AFTER = timedelta(hours=2)
+_QUEUED = timedelta(minutes=1)  # more than this between messages, and less between their arrivals: a queue is emptied
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -57,6 +64,7 @@ class MeterValues(msgspec.Struct, frozen=True):
         """Say what must be loaded."""
         if self.transaction_id is not None and self.transaction_id > 0:
             names.transaction_ids.add(self.transaction_id)
+            names.metered[self.transaction_id] = self.charge_point_id
         else:
             names.unfinished_at.add(self.charge_point_id)
 
@@ -74,9 +82,23 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
     readings = to_readings(said.charge_point_id, said.connector_id, one, said.values)
     if one is None:
         return Decision(Metered(None), readings)
-    moved = one if one.state == "ended" else latest(one, readings)  # what was charged stays as it was charged
-    followed = follow(moved, working_set, now, still_draws=_draws(one, readings))
-    return Decision(Metered(one.transaction_id, followed.stop_requested), (*readings, *followed.intents))
+    moved = one
+    if one.state != "ended":  # what was charged stays as it was charged
+        moved, readings = understand(one, readings, working_set.policy, now)
+    if moved.zombie_at is not None and said.transaction_id == one.transaction_id:
+        moved = _alive(moved, readings, working_set.policy)
+    is_over = _idles_too_long(moved)
+    if is_over:
+        moved = msgspec.structs.replace(moved, flags=join(moved.flags, IDLE))
+    followed = follow(
+        moved,
+        working_set,
+        now,
+        still_draws=_draws(one, readings) or is_over,
+        is_history=_is_history(one, readings, now),
+    )
+    trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in moved.flags and RELATIVE not in one.flags else ()
+    return Decision(Metered(one.transaction_id, followed.stop_requested), (*readings, *trait, *followed.intents))
 
 
 def to_readings(
@@ -96,26 +118,97 @@ def to_readings(
             register_wh(value.samples),
             power_w(value.samples),
             value.samples_json,
-            value.flags if one is None or one.state != "ended" else _join(value.flags, AFTER_THE_END),
+            value.flags if one is None or one.state != "ended" else join(value.flags, AFTER_THE_END),
         )
         for value in values
     )
 
 
-def latest(one: Transaction, readings: tuple[Reading, ...]) -> Transaction:
-    """Move a running transaction to its latest good reading: not before the last one, not below the meter start."""
-    for reading in readings:
-        register = reading.register_wh
-        if register is None or register < one.register_wh or reading.happened_at < one.register_at:
-            continue
-        one = msgspec.structs.replace(
-            one,
-            register_wh=register,
-            register_at=reading.happened_at,
-            power_w=reading.power_w if reading.power_w is not None else _average_power_w(one, reading),
-            energy_wh=register - one.meter_start_wh,
-        )
+def understand(
+    one: Transaction, readings: tuple[Reading, ...], policy: Policy, now: datetime
+) -> tuple[Transaction, tuple[Reading, ...]]:
+    """Move a transaction to its latest good reading, and return the readings as they are to be read.
+
+    Good is what is not before the last one, not below the meter start, and not more than the connector can have
+    delivered. A register that counts from the start of the session is turned into the connector's own.
+    """
+    understood: list[Reading] = []
+    for each in readings:
+        reading = each
+        if reading.register_wh is not None and _is_relative(one, reading.register_wh, reading.happened_at, policy, now):
+            register = one.meter_start_wh + reading.register_wh
+            reading = msgspec.structs.replace(reading, register_wh=register, flags=join(reading.flags, RELATIVE))
+            flags = one.flags if RELATIVE in one.flags else join(one.flags, RELATIVE)
+            one = msgspec.structs.replace(one, flags=flags)
+        register_ = reading.register_wh
+        if register_ is not None and register_ - one.meter_start_wh > most_wh(one, reading.happened_at, now, policy):
+            reading = msgspec.structs.replace(reading, flags=join(reading.flags, IMPLAUSIBLE))
+        else:
+            one = _moved(one, reading)
+        understood.append(reading)
+    return one, tuple(understood)
+
+
+def _is_relative(one: Transaction, register_wh: int, at: datetime, policy: Policy, now: datetime) -> bool:
+    """Tell whether a register counts from the start of the session though the meter start does not.
+
+    Recognised by the first reading, below the meter start and as much as can have been delivered; it then holds for
+    the whole transaction. A register that falls later has been reset, and tells nothing.
+    """
+    if RELATIVE in one.flags:
+        return True
+    is_first = one.register_wh == one.meter_start_wh
+    return is_first and 0 < register_wh < one.meter_start_wh and register_wh <= most_wh(one, at, now, policy)
+
+
+def _moved(one: Transaction, reading: Reading) -> Transaction:
+    register = reading.register_wh
+    if register is None or register < one.register_wh or reading.happened_at < one.register_at:
+        return one
+    power_w = reading.power_w if reading.power_w is not None else _average_power_w(one, reading)
+    return msgspec.structs.replace(
+        one,
+        register_wh=register,
+        register_at=reading.happened_at,
+        power_w=power_w,
+        energy_wh=register - one.meter_start_wh,
+        idle_since=_idle_since(one, power_w, reading.happened_at),
+    )
+
+
+def _idle_since(one: Transaction, power_w: int | None, at: datetime) -> datetime | None:
+    """Return since when less power is drawn than counts; what the station itself holds back is not the car's wish."""
+    if one.stop_below_w is None or one.is_suspended or power_w is None or power_w >= one.stop_below_w:
+        return None
+    return one.idle_since or at
+
+
+def _idles_too_long(one: Transaction) -> bool:
+    """Tell whether the end of charge has come: OCPP has no word for it, SuspendedEV may resume (1.6, 4.9)."""
+    if one.state != "open" or one.idle_since is None or one.stop_after_s is None or one.stop_requested_at is not None:
+        return False
+    return elapsed_s(one.idle_since, one.register_at) >= one.stop_after_s
+
+
+def _alive(one: Transaction, readings: tuple[Reading, ...], policy: Policy) -> Transaction:
+    """A reading that names the transaction, taken since the sign that it is over: the station goes on with it."""
+    assert one.zombie_at is not None, "the caller checked it"
+    suspected_at = one.zombie_at - zombie_wait(one, policy)
+    if any(reading.happened_at >= suspected_at.replace(microsecond=0) for reading in readings):
+        return msgspec.structs.replace(one, zombie_at=None)
     return one
+
+
+def _is_history(one: Transaction, readings: tuple[Reading, ...], now: datetime) -> bool:
+    """Tell whether readings come out of a queue, long after: the stop may stand right behind them.
+
+    A clock that is behind makes readings look old, too, but they then arrive as far apart as they were taken.
+    """
+    seen = now - one.recorded_at
+    return bool(readings) and all(
+        now - reading.happened_at > _HISTORY_AFTER and reading.happened_at - one.started_at > seen + _QUEUED
+        for reading in readings
+    )
 
 
 def register_wh(samples: tuple[Sample, ...]) -> int | None:
@@ -142,10 +235,6 @@ def _read(samples: tuple[Sample, ...], measurand: str, units: tuple[str, str]) -
     return found
 
 
-def _join(*flags: str) -> str:
-    return "; ".join(flag for flag in flags if flag)
-
-
 def _number(text: str) -> Decimal | None:
     try:
         number = Decimal(text.strip().replace(",", "."))
@@ -165,11 +254,15 @@ def _average_power_w(one: Transaction, reading: Reading) -> int | None:
 def _transaction_of(said: MeterValues, working_set: WorkingSet) -> Transaction | None:
     if said.transaction_id is not None and said.transaction_id > 0:
         named = working_set.transactions.get(said.transaction_id)
-        return named if named is not None and named.charge_point_id == said.charge_point_id else None
+        if named is not None:
+            return named if named.charge_point_id == said.charge_point_id else None
+    begun = min((value.happened_at for value in said.values), default=None)
     here = [
         one
         for one in working_set.unfinished(said.charge_point_id)
-        if one.connector_id == said.connector_id and one.state == "open"
+        if one.connector_id == said.connector_id
+        and one.state == "open"
+        and (begun is None or begun >= one.started_at or said.transaction_id is None)
     ]
     return here[0] if len(here) == 1 else None
 

@@ -6,23 +6,34 @@ StopTransaction.
 """
 
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from csms.billing.books import Decision, normalize_id_tag
-from csms.billing.prepaid import place_hold, settle, void_hold
-from csms.billing.tariffs import Charge, encode_tariff
+from csms.billing.prepaid import place_hold
+from csms.billing.tariffs import encode_tariff
+from csms.charging import closing
 from csms.charging.authorization import Authorization, answer, has_too_many, judge, minimum_credit_minor
-from csms.charging.credit_guard import first_look, learn
-from csms.charging.facts import AuthorizationStatus, Point, ReviewItem, Transaction
-from csms.charging.metering import MeterValue, latest, to_readings
-from csms.charging.pricing import FREE, charge_of, tariff_at
+from csms.charging.credit_guard import first_look, late_look, learn
+from csms.charging.facts import (
+    Alarm,
+    AlarmOver,
+    AuthorizationStatus,
+    Point,
+    Register,
+    RelativeReadings,
+    Resolution,
+    ReviewItem,
+    Transaction,
+)
+from csms.charging.metering import RELATIVE, MeterValue, to_readings, understand
+from csms.charging.pricing import FREE, tariff_at
 from csms.charging.working_set import Names, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
-_HARMLESS_DEFICIT_WH = 10
+_HARMLESS_GAP_WH = 10
+_STATION = "charge point"  # who decided, where a message did
 
 
 class StartTransaction(msgspec.Struct, frozen=True):
@@ -40,7 +51,7 @@ class StartTransaction(msgspec.Struct, frozen=True):
     def natural_key(self) -> str:
         """What makes two messages the same start, whatever their message ids."""
         tag = normalize_id_tag(self.id_tag)
-        return _key(self.charge_point_id, self.connector_id, tag, self.timestamp.strip(), self.meter_start_wh)
+        return closing.key_of(self.charge_point_id, self.connector_id, tag, self.timestamp.strip(), self.meter_start_wh)
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -48,6 +59,7 @@ class StartTransaction(msgspec.Struct, frozen=True):
         names.charge_point_ids.add(self.charge_point_id)
         names.natural_keys.add(self.natural_key)
         names.unfinished_at.add(self.charge_point_id)
+        names.registers_at.add(self.charge_point_id)
         names.tariffs = True
         names.new_transactions += 1
 
@@ -68,7 +80,7 @@ class StopTransaction(msgspec.Struct, frozen=True):
     @property
     def stop_key(self) -> str:
         """What makes two messages the same stop."""
-        return _key(self.charge_point_id, self.transaction_id, self.timestamp.strip(), self.meter_stop_wh)
+        return closing.key_of(self.charge_point_id, self.transaction_id, self.timestamp.strip(), self.meter_stop_wh)
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -79,6 +91,7 @@ class StopTransaction(msgspec.Struct, frozen=True):
         if self.transaction_id > 0:
             names.transaction_ids.add(self.transaction_id)
         names.stop_keys.add(self.stop_key)
+        names.registers_at.add(self.charge_point_id)
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -107,10 +120,10 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         return Decision(Started(known, stored, repeated=True))
     id_tag = normalize_id_tag(said.id_tag)
     orphans = [one for one in working_set.unfinished(said.charge_point_id) if one.connector_id == said.connector_id]
-    intents: list[Any] = []
+    gap_flag, intents = _gap(said, working_set)
     for orphan in orphans:
         if orphan.state == "open":
-            intents += _orphan(orphan, said, working_set)
+            intents += _orphan(orphan, said)
     verdict = _judge(id_tag, orphans, said, working_set, now)
     account = working_set.books.account_of(id_tag)
     group_id = None if account is None else account.group_id
@@ -119,7 +132,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     is_free = place is not None and place.is_free
     if is_free:
         tariff = FREE
-    flags = (*said.flags, "late") if now - said.happened_at > _LATE_AFTER else said.flags
+    is_late = now - said.happened_at > _LATE_AFTER
     one = Transaction(
         transaction_id=working_set.next_transaction_id(),
         natural_key=said.natural_key,
@@ -136,9 +149,12 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         tariff_json="" if tariff is None else encode_tariff(tariff),
         register_wh=said.meter_start_wh,
         register_at=said.happened_at,
-        flags="; ".join(flags),
+        flags=closing.join(*said.flags, "late" if is_late else "", gap_flag),
         needs_spans=tariff is not None and tariff.needs_spans,
-        guard_at=first_look(now) if account is not None else None,
+        guard_at=None if account is None else late_look(now) if is_late else first_look(now),
+        max_power_w=working_set.charge_points[said.charge_point_id].max_power_w,
+        stop_below_w=None if place is None else place.stop_below_w,
+        stop_after_s=None if place is None else place.stop_after_s,
     )
     intents.append(one)
     if account is not None:
@@ -151,7 +167,7 @@ def _judge(
     id_tag: str, orphans: list[Transaction], said: StartTransaction, working_set: WorkingSet, now: datetime
 ) -> Authorization:
     """Judge a card that begins. Only here a card may have too many transactions (OCPP 1.6, 7.2: ConcurrentTx)."""
-    verdict = judge(id_tag, said.charge_point_id, working_set, now)
+    verdict = judge(id_tag, said.charge_point_id, working_set, now, said.connector_id)
     account = working_set.books.account_of(id_tag)
     if verdict.status != "Accepted" or account is None:
         return verdict
@@ -161,24 +177,34 @@ def _judge(
     return verdict
 
 
-def _orphan(one: Transaction, said: StartTransaction, working_set: WorkingSet) -> list[Any]:
-    """Mark a transaction whose stop was never told. Its credit stays on hold until its stop comes or a person
-    decides.
-    """
+def _orphan(one: Transaction, said: StartTransaction) -> tuple[Any, ...]:
+    """Take a transaction for over whose connector began another one before its stop was told."""
     end_wh = min(max(said.meter_start_wh, one.meter_start_wh), max(one.register_wh, one.meter_start_wh))
     energy_wh = end_wh - one.meter_start_wh
-    flags = _join(one.flags, "no stop before the next start")
-    orphan = msgspec.structs.replace(one, state="orphaned", energy_wh=energy_wh, flags=flags)
-    evidence = msgspec.json.encode(
-        {"next_meter_start_wh": said.meter_start_wh, "last_register_wh": one.register_wh, "estimate_wh": energy_wh},
-    ).decode()
+    evidence = {"next_meter_start_wh": said.meter_start_wh, "last_register_wh": one.register_wh}
     explanation = "Another transaction began on the connector before this one was stopped."
-    key = _key("orphan", one.transaction_id)
-    item = ReviewItem(
-        key, "orphaned transaction", one.charge_point_id, one.connector_id, one.transaction_id, explanation, evidence,
-    )  # fmt: skip
-    assert working_set.transactions[one.transaction_id].state == "open", "an orphan was open before"
-    return [orphan, item]
+    return closing.orphaned(
+        one, energy_wh, "no stop before the next start", explanation, evidence | {"estimate_wh": energy_wh}
+    )
+
+
+def _gap(said: StartTransaction, working_set: WorkingSet) -> tuple[str, list[Any]]:
+    """Report energy between the end of the connector's last transaction and this start: nobody was charged for it.
+
+    A start at 0 tells nothing: some meters count from there each time.
+    """
+    last = working_set.registers.get((said.charge_point_id, said.connector_id))
+    if last is None or not said.meter_start_wh or said.happened_at < last.happened_at:
+        return "", []
+    gap_wh = said.meter_start_wh - last.register_wh
+    if abs(gap_wh) <= _HARMLESS_GAP_WH:
+        return "", []
+    text = (
+        f"{gap_wh} Wh between {last.register_wh} Wh, the last meter stop, and {said.meter_start_wh} Wh, the next start."
+    )
+    key = f"gap: {said.charge_point_id}/{said.connector_id}"
+    flag = f"missing energy before: {gap_wh} Wh" if gap_wh > 0 else f"the register went back by {-gap_wh} Wh before"
+    return flag, [Alarm(key, "missing energy", said.charge_point_id, None, f"Connector {said.connector_id}: {text}")]
 
 
 def stop(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Decision[Stopped]:
@@ -208,7 +234,7 @@ def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime)
         f"A StopTransaction with transaction id {said.transaction_id} fits no open transaction of this station."
     )
     item = _review(said, kind, explanation, None)
-    return Decision(Stopped(None, _stop_authorization(said, working_set, now)), (item,))
+    return Decision(Stopped(None, _stop_authorization(said, working_set, now)), (item, closing.alarm_of(item)))
 
 
 def _fits(one: Transaction, said: StopTransaction, working_set: WorkingSet) -> bool:
@@ -242,87 +268,74 @@ def _end(
     flags: tuple[str, ...],
 ) -> Decision[Stopped]:
     readings = to_readings(said.charge_point_id, before.connector_id, before, said.values)
-    one = latest(before, readings)
+    one, readings = understand(before, readings, working_set.policy, now)
     authorization = _stop_authorization(said, working_set, now)
-    energy_wh, energy_flag = delivered_wh(one, said.meter_stop_wh)
-    notes = (*flags, *([energy_flag] if energy_flag else []))
+    energy_wh, energy_flag = closing.delivered_wh(one, said.meter_stop_wh)
     one = msgspec.structs.replace(
         one,
         state="ended",
         energy_wh=energy_wh or 0,
+        cost_minor=0,
         stop_key=said.stop_key,
         meter_stop_wh=said.meter_stop_wh,
         ended_at=said.happened_at,
         end_recorded_at=now,
         guard_at=None,
+        zombie_at=None,
         stop_reason=said.reason or "Local",
         stop_id_tag=None if said.id_tag is None else normalize_id_tag(said.id_tag)[:20],
         stop_authorization_status=None if authorization is None else authorization.status,
-        flags=_join(one.flags, *notes),
+        flags=closing.join(one.flags, *flags, energy_flag),
     )
-    intents: list[Any] = list(readings)
-    if energy_wh is None:
-        explanation = f"The meter stop ({said.meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
-        intents.append(_review(said, "meter stop below meter start", explanation, one))
+    late_orphan = () if before.state == "open" else _answered(one)
     points = [
         *working_set.points.get(one.transaction_id, []),
         *(Point(each.happened_at, each.register_wh) for each in readings if each.register_wh is not None),
     ]
-    one, money = _charge(one, energy_wh, points, working_set, now)
+    charged = _charge_or_keep(one, said, energy_wh, points, working_set, now)
     learned = learn(before, said.happened_at, working_set, now)
-    return Decision(Stopped(one.transaction_id, authorization), (*intents, one, *money, *learned))
+    trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in one.flags and RELATIVE not in before.flags else ()
+    return Decision(Stopped(one.transaction_id, authorization), (*readings, *trait, *late_orphan, *charged, *learned))
 
 
-def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]:
-    """Return the energy between start and stop, and what was odd; None where no register can be trusted.
-
-    A deficit of up to 10 Wh is a rounding of the station. Beyond it the last good reading counts.
-    """
-    energy_wh = meter_stop_wh - one.meter_start_wh
-    if energy_wh >= 0:
-        return energy_wh, ""
-    if energy_wh >= -_HARMLESS_DEFICIT_WH:
-        return 0, "meter stop just below meter start"
-    if one.register_wh > one.meter_start_wh:
-        return one.register_wh - one.meter_start_wh, "meter stop below meter start: last reading used"
-    return None, "meter stop below meter start"
+def _answered(one: Transaction) -> tuple[Any, ...]:
+    """The stop of a transaction that was taken for over came after all: there is nothing left to decide."""
+    key = closing.orphan_key(one.transaction_id)
+    told = Resolution(key, "stop came", "Its StopTransaction came late.", _STATION, None, one.transaction_id)
+    return (told, AlarmOver(closing.alarm_key(key)))
 
 
-def _charge(
+def _charge_or_keep(
     one: Transaction,
+    said: StopTransaction,
     energy_wh: int | None,
     points: list[Point],
     working_set: WorkingSet,
     now: datetime,
-) -> tuple[Transaction, tuple[Any, ...]]:
-    """Price an ended transaction and settle its hold, or say why nothing is charged."""
-    hold = working_set.books.holds.get(one.transaction_id)
-    reason = _why_uncharged(one, energy_wh)
-    charge = Charge((), 0, 0)
-    if reason is None:
-        assert one.ended_at is not None, "only an ended transaction is charged"
-        end_wh = one.meter_start_wh + one.energy_wh
-        charge = charge_of(one, end_wh, one.ended_at, points, working_set.books.currency)
-        if not charge.total_minor:
-            reason = "nothing to charge"
-    one = msgspec.structs.replace(one, cost_minor=charge.total_minor, uncharged_reason=reason)
-    if hold is None:
-        return one, ()
-    if reason is not None:
-        return one, (void_hold(hold, now),)
-    assert one.ended_at is not None, "only an ended transaction is charged"
-    actor = f"charge point {working_set.charge_points[one.charge_point_id].identity}"
-    return one, settle(hold, charge, one.ended_at, now, actor, working_set.books)
-
-
-def _why_uncharged(one: Transaction, energy_wh: int | None) -> str | None:
+) -> tuple[Any, ...]:
+    """Charge what a transaction delivered; where that cannot be, charge nothing and keep its hold for a person."""
+    most = closing.most_wh(one, said.happened_at, now, working_set.policy)
     if energy_wh is None:
-        return "meter stop below meter start"
-    if not energy_wh:
-        return "no energy"
-    if one.account_id is None:
-        return "no account"
-    return None if one.tariff_json else "no tariff"
+        why = f"The meter stop ({said.meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
+        return _keep(one, said, closing.BELOW_START, why)
+    if energy_wh > most:
+        why = f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
+        return _keep(one, said, closing.IMPLAUSIBLE, why)
+    actor = f"charge point {working_set.charge_points[one.charge_point_id].identity}"
+    one, money = closing.charge(one, points, working_set, now, actor)
+    intents: list[Any] = [one, *money]
+    if one.uncharged_reason == closing.NO_ACCOUNT:
+        intents.append(_review(said, "energy without an account", f"Nobody is known to pay for {energy_wh} Wh.", one))
+    last = working_set.registers.get((one.charge_point_id, one.connector_id))
+    if said.meter_stop_wh >= one.meter_start_wh and (last is None or last.happened_at <= said.happened_at):
+        intents.append(Register(one.charge_point_id, one.connector_id, said.meter_stop_wh, said.happened_at))
+    return tuple(intents)
+
+
+def _keep(one: Transaction, said: StopTransaction, reason: str, why: str) -> tuple[Any, ...]:
+    one = msgspec.structs.replace(one, energy_wh=closing.estimate_wh(one), uncharged_reason=reason)
+    item = _review(said, reason, why, one)
+    return (one, item, closing.alarm_of(item))
 
 
 def _stop_authorization(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Authorization | None:
@@ -339,7 +352,7 @@ def _stop_authorization(said: StopTransaction, working_set: WorkingSet, now: dat
 
 def _review(said: StopTransaction, kind: str, explanation: str, one: Transaction | None) -> ReviewItem:
     return ReviewItem(
-        key=_key(kind, said.stop_key),
+        key=closing.key_of(kind, said.stop_key),
         kind=kind,
         charge_point_id=said.charge_point_id,
         connector_id=None if one is None else one.connector_id,
@@ -347,11 +360,3 @@ def _review(said: StopTransaction, kind: str, explanation: str, one: Transaction
         explanation=explanation,
         evidence_json=msgspec.json.encode(said).decode(),
     )
-
-
-def _key(*facts: object) -> str:
-    return blake2b(repr(facts).encode(), digest_size=16).hexdigest()
-
-
-def _join(*flags: str) -> str:
-    return "; ".join(flag for flag in flags if flag)

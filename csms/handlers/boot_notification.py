@@ -14,6 +14,7 @@ async def handle(call: BootNotification, exchange: Exchange) -> BootNotification
         call.charge_point_model,
         call.charge_point_serial_number or call.charge_box_serial_number or "",
         call.firmware_version or "",
+        call.meter_serial_number or "",
     )
     booted: Booted = await exchange.submit(said)
     assert booted.registration != "Unknown", "a boot decides the registration"

@@ -9,6 +9,7 @@ from csms.handlers.timestamps import read_timestamp
 
 async def handle(call: StatusNotification, exchange: Exchange) -> StatusNotificationResult:
     """Store the status."""
+    read = read_timestamp(call.timestamp, exchange.now)
     status = ConnectorStatus(
         exchange.charge_point_id,
         call.connector_id,
@@ -16,7 +17,7 @@ async def handle(call: StatusNotification, exchange: Exchange) -> StatusNotifica
         call.error_code,
         call.info or "",
         call.vendor_error_code or "",
-        read_timestamp(call.timestamp, exchange.now).happened_at,
+        read.happened_at,
     )
-    await exchange.submit(stations.StatusNotification(status))
+    await exchange.submit(stations.StatusNotification(status, read.claimed_at))
     return StatusNotificationResult()

@@ -1,0 +1,150 @@
+"""How a transaction ends: what it delivered, whether that can be, what it costs, and what stays for a person. Pure.
+
+Money moves only for energy that the connector can have delivered in the time; beyond that the hold stays open until a
+person decides. Used by the station's stop and by a person's decision alike, so both charge in one way.
+"""
+
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from csms.billing.books import Hold
+from csms.billing.prepaid import settle, void_hold
+from csms.billing.tariffs import Charge
+from csms.charging.facts import Alarm, Point, Policy, ReviewItem, Transaction
+from csms.charging.pricing import charge_of, elapsed_s
+from csms.charging.working_set import WorkingSet
+
+IMPLAUSIBLE = "implausible energy"
+BELOW_START = "meter stop below meter start"
+NO_ACCOUNT = "no account"
+WAITING = (IMPLAUSIBLE, BELOW_START)  # reasons why nothing is charged until a person decided; the hold stays open
+_HARMLESS_DEFICIT_WH = 10
+_PATIENCE_S = 30  # beyond the interval of the readings
+_ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most
+
+
+def waits(one: Transaction) -> bool:
+    """Tell whether nothing is charged before a person decides (or a late stop comes)."""
+    return one.state == "orphaned" or one.uncharged_reason in WAITING
+
+
+def most_wh(one: Transaction, at: datetime, now: datetime, policy: Policy) -> int:
+    """Return the most that can have been delivered until `at`: maximum power x duration x 1.1 + 500 Wh.
+
+    The duration is the station's or ours, whichever is longer: a clock that is set meanwhile can only shorten one.
+    """
+    seconds = max(elapsed_s(one.started_at, at), elapsed_s(one.recorded_at, now))
+    return (one.max_power_w or policy.maximum_power_w) * seconds * 11 // (10 * 3600) + _ROUNDING_WH
+
+
+def zombie_wait(one: Transaction, policy: Policy) -> timedelta:
+    """Return how long a transaction that may be over is waited for: one that is read seldom gets more time."""
+    interval_s = 0 if one.interval_s is None else one.interval_s + _PATIENCE_S
+    return timedelta(seconds=max(policy.zombie_wait_s, interval_s))
+
+
+def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]:
+    """Return the energy between start and stop, and what was odd; None where no register can be trusted.
+
+    A deficit of up to 10 Wh is a rounding of the station. Beyond it the last good reading counts.
+    """
+    energy_wh = meter_stop_wh - one.meter_start_wh
+    if energy_wh >= 0:
+        return energy_wh, ""
+    if energy_wh >= -_HARMLESS_DEFICIT_WH:
+        return 0, "meter stop just below meter start"
+    if one.register_wh > one.meter_start_wh:
+        return one.register_wh - one.meter_start_wh, "meter stop below meter start: last reading used"
+    return None, BELOW_START
+
+
+def estimate_wh(one: Transaction) -> int:
+    """Return the energy up to the latest good reading."""
+    return max(0, one.register_wh - one.meter_start_wh)
+
+
+def charge(
+    one: Transaction, points: list[Point], working_set: WorkingSet, now: datetime, actor: str
+) -> tuple[Transaction, tuple[Any, ...]]:
+    """Price an ended transaction by its `energy_wh` and settle its hold, or say why nothing is charged."""
+    hold = working_set.books.holds.get(one.transaction_id)
+    return charge_with(one, hold, points, working_set, now, actor)
+
+
+def charge_with(
+    one: Transaction,
+    hold: Hold | None,
+    points: list[Point],
+    working_set: WorkingSet,
+    now: datetime,
+    actor: str,
+) -> tuple[Transaction, tuple[Any, ...]]:
+    """Do the same with a hold that is placed by the same decision."""
+    reason = _why_uncharged(one)
+    total = Charge((), 0, 0)
+    assert one.ended_at is not None, "only an ended transaction is charged"
+    if reason is None:
+        total = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, points, working_set.books.currency)
+        if not total.total_minor:
+            reason = "nothing to charge"
+    one = msgspec.structs.replace(one, cost_minor=total.total_minor, uncharged_reason=reason)
+    if hold is None or hold.state != "open":
+        return one, ()
+    if reason is not None or one.ended_at is None:
+        return one, (void_hold(hold, now),)
+    return one, settle(hold, total, one.ended_at, now, actor, working_set.books)
+
+
+def _why_uncharged(one: Transaction) -> str | None:
+    if not one.energy_wh:
+        return "no energy"
+    if one.account_id is None:
+        return NO_ACCOUNT
+    return None if one.tariff_json else "no tariff"
+
+
+def alarm_of(item: ReviewItem) -> Alarm:
+    """Return the alarm that goes with a review item; it is over when somebody has decided."""
+    return Alarm(alarm_key(item.key), item.kind, item.charge_point_id, item.transaction_id, item.explanation[:300])
+
+
+def alarm_key(review_key: str) -> str:
+    """Return the key of the alarm that goes with a review item."""
+    return f"review: {review_key}"
+
+
+def orphan_key(transaction_id: int) -> str:
+    """Return the key of the review item of a transaction whose stop was not told."""
+    return key_of("orphan", transaction_id)
+
+
+def orphaned(one: Transaction, energy_wh: int, why: str, explanation: str, evidence: object) -> tuple[Any, ...]:
+    """Take a transaction for over whose stop was never told. Its credit stays on hold until its stop comes or a person
+    decides.
+    """
+    over = msgspec.structs.replace(
+        one, state="orphaned", energy_wh=energy_wh, guard_at=None, zombie_at=None, flags=join(one.flags, why)
+    )
+    item = ReviewItem(
+        orphan_key(one.transaction_id),
+        "orphaned transaction",
+        one.charge_point_id,
+        one.connector_id,
+        one.transaction_id,
+        explanation,
+        msgspec.json.encode(evidence).decode(),
+    )
+    return (over, item)
+
+
+def key_of(*facts: object) -> str:
+    """Return a key that comes from the facts."""
+    return blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+
+
+def join(*flags: str) -> str:
+    """Return flags as they are stored."""
+    return "; ".join(flag for flag in flags if flag)
