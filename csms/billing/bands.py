@@ -106,20 +106,32 @@ def _clock_change(day: date, zone: ZoneInfo) -> set[datetime]:
     return {begin + timedelta(minutes=high)}
 
 
-def problems(bands: tuple[Band, ...]) -> list[str]:
+class Fault(msgspec.Struct, frozen=True):
+    """What is wrong with a band (or two), counted from 1."""
+
+    numbers: tuple[int, ...]
+    field: str
+    why: str
+
+    def __str__(self) -> str:
+        """Say it with the number of the band."""
+        return f"band {self.numbers[0]}: {self.why}" if len(self.numbers) == 1 else self.why
+
+
+def problems(bands: tuple[Band, ...]) -> list[Fault]:
     """Say what is wrong with bands: an impossible time, no day, a negative rate, or two that overlap."""
     found = []
     for number, band in enumerate(bands, 1):
         if not 0 <= band.begin_minute < band.end_minute <= MINUTES_PER_DAY:
-            found.append(f"band {number}: the end must lie after the begin, both within one day")
+            found.append(Fault((number,), "end", "the end must lie after the begin, both within one day"))
         if not band.weekdays or not set(band.weekdays) <= set(DAYS):
-            found.append(f"band {number}: choose at least one weekday")
+            found.append(Fault((number,), "weekdays", "choose at least one weekday"))
         if band.rate_per_kwh < 0 or band.rate_per_minute < 0:
-            found.append(f"band {number}: a rate cannot be negative")
+            found.append(Fault((number,), "rate_per_kwh", "a rate cannot be negative"))
     for number, band in enumerate(bands, 1):
         for other_number, other in enumerate(bands[number:], number + 1):
             if set(band.weekdays) & set(other.weekdays) and (
                 band.begin_minute < other.end_minute and other.begin_minute < band.end_minute
             ):
-                found.append(f"bands {number} and {other_number} overlap")
+                found.append(Fault((number, other_number), "begin", f"bands {number} and {other_number} overlap"))
     return found

@@ -1,6 +1,7 @@
 """The tariffs of the installation as rows: added in versions, never edited, one of them the default.
 
 Works on a connection inside somebody else's unit of work. What a tariff makes of energy and time is `tariffs`' matter.
+A version is in force from when it begins until the next one begins, or until its own end.
 """
 
 from datetime import datetime
@@ -10,15 +11,23 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
 from csms.billing import models
+from csms.billing.bands import Band
+from csms.billing.bands import problems as band_problems
+from csms.billing.tariffs import Tariff
+from csms.billing.tariffs import problems as tariff_problems
 from csms.db import as_fact
 
 MOST_RATE_DECIMALS = 6
+MOST_BANDS = 40
 
 _tariff = models.tariff.c
 
 
 class NewTariff(msgspec.Struct, frozen=True):
-    """A price list to be added, tax included. Rates in currency units, six decimals at most; the fee in minor units."""
+    """A price list to be added, tax included. Rates in currency units, six decimals at most; amounts in minor units.
+
+    Without `valid_from` a first version is valid for whatever began before it, and a later one from now on.
+    """
 
     name: str
     rate_per_kwh: Decimal
@@ -26,10 +35,24 @@ class NewTariff(msgspec.Struct, frozen=True):
     start_fee_minor: int
     tax_percent: Decimal
     make_default: bool = False
+    time_zone: str = "UTC"
+    bands: tuple[Band, ...] = ()
+    rate_per_idle_minute: Decimal = Decimal(0)
+    idle_grace_s: int = 0
+    free_wh: int = 0
+    minimum_minor: int = 0
+    maximum_minor: int | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+    @property
+    def tariff(self) -> Tariff:
+        """What it makes of energy and time, before it has a number."""
+        return _to_tariff(self, 0)
 
 
 class PriceList(msgspec.Struct, frozen=True):
-    """A stored tariff."""
+    """A stored version of a tariff."""
 
     tariff_id: int
     name: str
@@ -40,8 +63,42 @@ class PriceList(msgspec.Struct, frozen=True):
     tax_percent: Decimal
     is_default: bool
     created_at: datetime
+    time_zone: str
+    bands_json: str
+    rate_per_idle_minute: Decimal
+    idle_grace_s: int
+    free_wh: int
+    minimum_minor: int
+    maximum_minor: int | None
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The prices by time of day and weekday."""
+        return _BANDS.decode(self.bands_json)
+
+    @property
+    def tariff(self) -> Tariff:
+        """What it makes of energy and time."""
+        return _to_tariff(self, self.tariff_id)
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with a tariff: a field of `NewTariff`, a sentence, and which bands (counted from 1) it is about."""
+
+    field: str
+    why: str
+    bands: tuple[int, ...] = ()
+
+
+class TariffRefused(msgspec.Struct, frozen=True):
+    """Nothing was stored, and why."""
+
+    problems: tuple[Problem, ...]
+
+
+_BANDS = msgspec.json.Decoder(tuple[Band, ...])
 _PRICE_LISTS = select(
     _tariff.id,
     _tariff.name,
@@ -52,35 +109,129 @@ _PRICE_LISTS = select(
     _tariff.tax_percent,
     _tariff.is_default,
     _tariff.created_at,
+    _tariff.time_zone,
+    _tariff.bands_json,
+    _tariff.rate_per_idle_minute,
+    _tariff.idle_grace_s,
+    _tariff.free_wh,
+    _tariff.minimum_minor,
+    _tariff.maximum_minor,
+    _tariff.valid_from,
+    _tariff.valid_to,
 )
 
 
-def add_tariff(connection: Connection, new: NewTariff, now: datetime) -> PriceList:
+def _to_tariff(one: NewTariff | PriceList, tariff_id: int) -> Tariff:
+    names = (name for name in Tariff.__struct_fields__ if name != "tariff_id")
+    return Tariff(tariff_id, **{name: getattr(one, name) for name in names})
+
+
+def problems(new: NewTariff, one_tax_percent: Decimal | None = None) -> list[Problem]:
+    """Say what is wrong with a tariff by itself; `one_tax_percent` is the only one there may be, where tax is payable
+    at the top-up.
+    """
+    found = [
+        Problem(field, why) for field, _, why in (each.partition(": ") for each in tariff_problems(new.tariff))
+        if field != "bands"
+    ]  # fmt: skip
+    found += [Problem("bands", str(fault), fault.numbers) for fault in band_problems(new.bands)]
+    prices = (new.rate_per_kwh, new.rate_per_minute, *(rate for one in new.bands for rate in _rates(one)))
+    if not any(prices):
+        found.append(Problem("rate_per_kwh", "a tariff needs a price per kWh or per minute"))
+    if new.idle_grace_s and not new.rate_per_idle_minute:
+        found.append(Problem("rate_per_idle_minute", "a grace needs a price per idle minute to come before"))
+    if len(new.bands) > MOST_BANDS:
+        found.append(Problem("bands", f"at most {MOST_BANDS} bands"))
+    if one_tax_percent is not None and new.tax_percent != one_tax_percent:
+        found.append(
+            Problem("tax_percent", f"has to be {one_tax_percent:f}: tax is payable at the top-up, at that one rate")
+        )
+    if new.valid_from is not None and new.valid_to is not None and new.valid_to <= new.valid_from:
+        found.append(Problem("valid_to", "has to lie after the begin"))
+    return found
+
+
+def _rates(band: Band) -> tuple[Decimal, Decimal]:
+    return band.rate_per_kwh, band.rate_per_minute
+
+
+def add_tariff(
+    connection: Connection, new: NewTariff, now: datetime, one_tax_percent: Decimal | None = None
+) -> PriceList | TariffRefused:
     """Add a tariff, or the next version of the one with its name.
 
     The first tariff becomes the default, as does a new version of the default one, or its prices would change nothing.
     """
     connection.execute(select(models.installation.c.id).with_for_update())  # one at a time, on PostgreSQL too
-    newest = connection.execute(select(func.max(_tariff.version)).where(_tariff.name == new.name)).scalar()
+    newest = newest_version(connection, new.name)
+    begin = new.valid_from or (None if newest is None else now)
+    found = problems(new, one_tax_percent)
+    if newest is not None and begin is not None:
+        found += _validity_problems(begin, new.valid_to, newest)
+    if found:
+        return TariffRefused(tuple(found))
     default = connection.execute(select(_tariff.name).where(_tariff.is_default)).scalar()
     is_default = new.make_default or default is None or default == new.name
     if is_default:
         connection.execute(update(models.tariff).where(_tariff.is_default).values(is_default=False))
-    row = {
-        "name": new.name,
-        "version": (newest or 0) + 1,
-        "rate_per_kwh": new.rate_per_kwh,
-        "rate_per_minute": new.rate_per_minute,
-        "start_fee_minor": new.start_fee_minor,
-        "tax_percent": new.tax_percent,
+    row = msgspec.structs.asdict(new) | {
+        "version": 1 if newest is None else newest.version + 1,
+        "bands_json": msgspec.json.encode(new.bands).decode(),
+        "valid_from": begin,
         "is_default": is_default,
         "created_at": now,
     }
+    del row["bands"], row["make_default"]
     tariff_id = connection.execute(insert(models.tariff).returning(_tariff.id), row).scalar_one()
     return as_fact(PriceList, connection.execute(_PRICE_LISTS.where(_tariff.id == tariff_id)).one())
+
+
+def _validity_problems(begin: datetime, end: datetime | None, newest: PriceList) -> list[Problem]:
+    """Say how a new version does not fit after the newest one. One that begins with it replaces it altogether."""
+    found = []
+    number = newest.version
+    if newest.valid_from is not None and begin < newest.valid_from:
+        found.append(Problem("valid_from", f"version {number} begins at {_utc(newest.valid_from)}: not before that"))
+    elif newest.valid_to is not None and begin > newest.valid_to:
+        found.append(
+            Problem("valid_from", f"version {number} ends at {_utc(newest.valid_to)}: there would be a gap until this")
+        )
+    elif newest.valid_to is not None and begin < newest.valid_to and begin != newest.valid_from:
+        found.append(
+            Problem(
+                "valid_from", f"overlaps version {number}, which is valid until {_utc(newest.valid_to)}: begin then"
+            )
+        )
+    if end is not None and end <= begin:
+        found.append(Problem("valid_to", "has to lie after the begin"))
+    return found
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def newest_version(connection: Connection, name: str) -> PriceList | None:
+    """Return the newest version of a tariff, None where there is no tariff of this name."""
+    newest = select(func.max(_tariff.version)).where(_tariff.name == name).scalar_subquery()
+    row = connection.execute(_PRICE_LISTS.where(_tariff.name == name, _tariff.version == newest)).first()
+    return None if row is None else as_fact(PriceList, row)
+
+
+def find_version(connection: Connection, tariff_id: int) -> PriceList | None:
+    """Return a version by its number."""
+    row = connection.execute(_PRICE_LISTS.where(_tariff.id == tariff_id)).first()
+    return None if row is None else as_fact(PriceList, row)
 
 
 def list_tariffs(connection: Connection) -> list[PriceList]:
     """Return every version of every tariff, by name, the newest version first."""
     rows = connection.execute(_PRICE_LISTS.order_by(_tariff.name, _tariff.version.desc()))
     return [as_fact(PriceList, row) for row in rows]
+
+
+def in_force(versions: list[PriceList], now: datetime) -> PriceList | None:
+    """Return which of a tariff's versions applies: the newest that has begun, unless it has ended."""
+    begun = [one for one in versions if one.valid_from is None or one.valid_from <= now]
+    newest = max(begun, key=lambda one: one.version, default=None)
+    return None if newest is None or (newest.valid_to is not None and newest.valid_to <= now) else newest

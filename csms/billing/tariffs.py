@@ -5,6 +5,7 @@ minor unit, once; the total is the sum of its lines; prices include tax, which i
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -59,6 +60,15 @@ class Usage(msgspec.Struct, frozen=True):
     energy_wh: int
     duration_s: int
     spans: tuple[Span, ...] = ()
+
+
+def example(energy_wh: int, charging_s: int, idle_s: int, begin: datetime) -> Usage:
+    """Return what a car uses that draws `energy_wh` evenly over `charging_s` and then stands for `idle_s`."""
+    idle_from = begin + timedelta(seconds=charging_s)
+    spans = [Span(begin, idle_from, energy_wh)]
+    if idle_s:
+        spans.append(Span(idle_from, idle_from + timedelta(seconds=idle_s), 0, idle=True))
+    return Usage(energy_wh, charging_s + idle_s, tuple(spans))
 
 
 class ChargeLine(msgspec.Struct, frozen=True):

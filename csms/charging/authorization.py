@@ -77,9 +77,11 @@ class Authorization(msgspec.Struct, frozen=True):
     parent_id_tag: str | None = None
 
 
-def judge(id_tag: str, charge_point_id: int, working_set: WorkingSet, now: datetime) -> Authorization:
-    """Judge a normalized id tag as if a transaction were to begin."""
-    reason = _refusal(id_tag, charge_point_id, working_set, now)
+def judge(
+    id_tag: str, charge_point_id: int, working_set: WorkingSet, now: datetime, connector_id: int | None = None
+) -> Authorization:
+    """Judge a normalized id tag as if a transaction were to begin, at a connector where it is known."""
+    reason = _refusal(id_tag, charge_point_id, connector_id, working_set, now)
     account = working_set.books.account_of(id_tag)
     return answer(_STATUS_BY_REASON[reason] if reason else "Accepted", reason, account, working_set, now)
 
@@ -102,7 +104,9 @@ def parent_id_tag(account: PrepaidAccount | None) -> str | None:
     return None if account is None else f"A{account.account_id}"
 
 
-def _refusal(id_tag: str, charge_point_id: int, working_set: WorkingSet, now: datetime) -> Reason | None:
+def _refusal(
+    id_tag: str, charge_point_id: int, connector_id: int | None, working_set: WorkingSet, now: datetime
+) -> Reason | None:
     card = working_set.books.cards.get(id_tag)
     if card is None:
         return "unknown card"
@@ -113,7 +117,7 @@ def _refusal(id_tag: str, charge_point_id: int, working_set: WorkingSet, now: da
     account = working_set.books.account_of(id_tag)
     assert account is not None, "an active card has an account"
     return _refusal_of_place(account, charge_point_id, working_set) or _refusal_of_money(
-        account, charge_point_id, working_set, now
+        account, charge_point_id, connector_id, working_set, now
     )
 
 
@@ -129,7 +133,7 @@ def _refusal_of_place(account: PrepaidAccount, charge_point_id: int, working_set
 
 
 def _refusal_of_money(
-    account: PrepaidAccount, charge_point_id: int, working_set: WorkingSet, now: datetime
+    account: PrepaidAccount, charge_point_id: int, connector_id: int | None, working_set: WorkingSet, now: datetime
 ) -> Reason | None:
     place = working_set.station_group_of(charge_point_id)
     if place is not None and place.is_free:
@@ -139,9 +143,16 @@ def _refusal_of_money(
     left_minor = left_today_minor(account, working_set)
     if left_minor is not None and left_minor <= 0:
         return "daily limit"
-    if tariff_at(charge_point_id, None, account.group_id, now, working_set) is None:
-        return "no tariff"
-    return None
+    return None if _has_tariff(account, charge_point_id, connector_id, working_set, now) else "no tariff"
+
+
+def _has_tariff(
+    account: PrepaidAccount, charge_point_id: int, connector_id: int | None, working_set: WorkingSet, now: datetime
+) -> bool:
+    """Tell whether there is a price at the connector; before one is chosen: at any of the charge point's."""
+    own = {one.connector_id for one in working_set.assignments if one.charge_point_id == charge_point_id}
+    connectors = {None, *own} if connector_id is None else {connector_id}
+    return any(tariff_at(charge_point_id, one, account.group_id, now, working_set) for one in connectors)
 
 
 def minimum_credit_minor(account: PrepaidAccount, working_set: WorkingSet) -> int:

@@ -7,15 +7,32 @@ the arithmetic to billing. A charge can be computed again from its stored readin
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from csms.billing.bands import Span
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price
-from csms.charging.facts import Point, TariffAssignment, Transaction
+from csms.charging.facts import Point, TariffAssignment
 from csms.charging.working_set import WorkingSet
 
 _HOUR = timedelta(hours=1)
 _IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging
+
+
+class Begun(Protocol):
+    """What a transaction brings to its price from its beginning."""
+
+    @property
+    def tariff_json(self) -> str:
+        """The tariff that applied."""
+
+    @property
+    def meter_start_wh(self) -> int:
+        """The register then."""
+
+    @property
+    def started_at(self) -> datetime:
+        """The moment."""
 
 
 # What applies at a station where nobody pays.
@@ -29,10 +46,10 @@ def tariff_at(
     at: datetime,
     working_set: WorkingSet,
 ) -> Tariff | None:
-    """Return the tariff that applies at a moment: the charge point's own, else the narrowest assignment, else the
-    default.
+    """Return the tariff that applies at a moment: the narrowest assignment, else the default one. What an account group
+    has goes before what a place has; a connector's goes before its charge point's, and that before its group's.
 
-    Of the tariff's versions the newest that is valid then counts. None where no tariff applies: nobody may charge.
+    Of a tariff's versions the newest that has begun then counts. None where no tariff applies: nobody may charge.
     """
     charge_point = working_set.charge_points[charge_point_id]
     fitting = [
@@ -43,12 +60,12 @@ def tariff_at(
         and one.charge_point_id in {None, charge_point_id}
         and one.connector_id in {None, connector_id}
     ]
-    names = [one.tariff_name for one in sorted(fitting, key=_narrowness, reverse=True)]
     own = working_set.tariff_names.get(charge_point.tariff_id) if charge_point.tariff_id is not None else None
-    # An account group's own prices (staff, residents) go before those of the place.
-    before = [one.tariff_name for one in fitting if one.account_group_id is not None]
-    for name in (*(name for name in names if name in before), own, *names, working_set.default_tariff):
-        if name is not None and (tariff := _valid(name, at, working_set)) is not None:
+    if own is not None:
+        fitting.insert(0, TariffAssignment(own, None, None, charge_point_id, None))
+    names = [one.tariff_name for one in sorted(fitting, key=_narrowness, reverse=True)]
+    for name in (*names, working_set.default_tariff):
+        if name is not None and (tariff := _in_force(name, at, working_set)) is not None:
             return tariff
     return None
 
@@ -62,16 +79,13 @@ def _narrowness(one: TariffAssignment) -> tuple[bool, bool, bool, bool]:
     )
 
 
-def _valid(name: str, at: datetime, working_set: WorkingSet) -> Tariff | None:
-    versions = [
-        one
-        for one in working_set.tariffs.get(name, ())
-        if (one.valid_from is None or one.valid_from <= at) and (one.valid_to is None or at < one.valid_to)
-    ]
-    return max(versions, key=lambda one: one.version).tariff if versions else None
+def _in_force(name: str, at: datetime, working_set: WorkingSet) -> Tariff | None:
+    begun = [one for one in working_set.tariffs.get(name, ()) if one.valid_from is None or one.valid_from <= at]
+    newest = max(begun, key=lambda one: one.version, default=None)
+    return None if newest is None or (newest.valid_to is not None and newest.valid_to <= at) else newest.tariff
 
 
-def charge_of(one: Transaction, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
+def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
     """Price a transaction from its start to a register at a moment; `points` are its readings, in any order."""
     tariff = decode_tariff(one.tariff_json)
     energy_wh = max(0, end_wh - one.meter_start_wh)
@@ -79,7 +93,7 @@ def charge_of(one: Transaction, end_wh: int, end_at: datetime, points: Iterable[
     return price(tariff, Usage(energy_wh, elapsed_s(one.started_at, end_at), spans), currency)
 
 
-def spans_between(one: Transaction, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Iterable[Span]:
+def spans_between(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Iterable[Span]:
     """Yield what was drawn between the readings, from the start to the end; a reading that does not fit is left out."""
     at, register = one.started_at, one.meter_start_wh
     end_at = max(end_at, at)

@@ -5,11 +5,14 @@ Amounts and rates are exact decimals from the first character on.
 
 import re
 import string
+from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo, available_timezones
 
 from csms.billing.books import normalize_id_tag
 from csms.billing.money import Currency, format_amount, parse_amount
 from csms.billing.price_lists import MOST_RATE_DECIMALS
+from csms.billing.wall_clock import read_moment
 from csms.cli.refusals import WrongArgument
 
 _LONGEST_ID_TAG = 20  # OCPP 1.6, 7.28: CiString20Type
@@ -47,6 +50,41 @@ def percent(text: str, option: str) -> Decimal:
     if value >= 100:  # noqa: PLR2004 - of a hundred
         raise WrongArgument(f"{option} is {text}: a percentage from 0 to below 100, such as 20.")
     return value
+
+
+def whole(text: str, option: str, *, most: int = 2**31 - 1) -> int:
+    """Return a whole number from zero."""
+    if not text.strip().isascii() or not text.strip().isdigit() or int(text) > most:
+        raise WrongArgument(f"{option} is {text!r}: a whole number from 0 to {most}.")
+    return int(text)
+
+
+def energy_wh(text: str, option: str) -> int:
+    """Return Wh of an energy in kWh with up to three decimals."""
+    wh = rate(text, option) * 1000
+    if wh != wh.to_integral_value():
+        raise WrongArgument(f"{option} is {text!r}: kWh with up to three decimals, such as 12.5.")
+    return int(wh)
+
+
+def seconds(text: str, option: str) -> int:
+    """Return seconds of a time in minutes."""
+    return int(rate(text, option) * 60)
+
+
+def moment(text: str, option: str, time_zone: str) -> datetime:
+    """Return a moment from a date, or a date and a time, on the wall clock of a zone."""
+    try:
+        return read_moment(text, ZoneInfo(time_zone))
+    except ValueError as error:
+        raise WrongArgument(f"{option}: {error}.") from None
+
+
+def time_zone(text: str) -> str:
+    """Return the name of a time zone."""
+    if text not in available_timezones():
+        raise WrongArgument(f"--time-zone is {text!r}: it must be a name of the tz database, such as Europe/Sofia.")
+    return text
 
 
 def id_tag(text: str) -> str:

@@ -58,7 +58,8 @@ COMMANDS = {
 GROUPS = {
     "station": Command("csms.cli.stations", "commands", "Charge points: add, list, show, change the key."),
     "card": Command("csms.cli.cards", "commands", "Cards: issue, top up, show, list, block, unblock."),
-    "tariff": Command("csms.cli.tariffs", "commands", "Tariffs: add, list."),
+    "tariff": Command("csms.cli.tariffs", "commands", "Tariffs: add, list, show, price an example, assign."),
+    "group": Command("csms.cli.groups", "commands", "Groups of stations and of accounts: add, list, set."),
     "transaction": Command("csms.cli.transactions", "commands", "Charging transactions: list, show."),
     "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal."),
     "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),

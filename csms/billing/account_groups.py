@@ -1,0 +1,122 @@
+"""Groups of prepaid accounts: staff, residents, guests, with limits of their own, and which account is in which.
+
+Works on a connection inside somebody else's unit of work. A limit that is None is what the settings say for everybody.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
+
+from csms.billing import models
+from csms.db import as_fact
+
+_group, _account, _card = models.account_group.c, models.ledger_account.c, models.card.c
+
+
+class AccountLimits(msgspec.Struct, frozen=True):
+    """What the accounts of a group may, in minor units; None: what the settings say."""
+
+    minimum_start_credit_minor: int | None = None
+    maximum_balance_minor: int | None = None
+    maximum_top_up_minor: int | None = None
+    daily_spend_minor: int | None = None
+    simultaneous_transactions: int | None = None
+    is_staff: bool = False
+
+
+class AccountGroupView(msgspec.Struct, frozen=True):
+    """A group with its limits, and how many accounts are in it."""
+
+    group_id: int
+    name: str
+    limits: AccountLimits
+    accounts: int
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A card whose account is in a group."""
+
+    id_tag: str
+    printed_number: str
+    account_id: int
+    label: str
+
+
+_ACCOUNTS = (
+    select(func.count()).select_from(models.ledger_account).where(_account.group_id == _group.id).scalar_subquery()
+)
+_GROUPS = select(
+    _group.id,
+    _group.name,
+    _group.minimum_start_credit_minor,
+    _group.maximum_balance_minor,
+    _group.maximum_top_up_minor,
+    _group.daily_spend_minor,
+    _group.simultaneous_transactions,
+    _group.is_staff,
+    _ACCOUNTS,
+).order_by(_group.name)
+
+
+def list_account_groups(connection: Connection) -> list[AccountGroupView]:
+    """Return the groups by name."""
+    return [_view(row) for row in connection.execute(_GROUPS).all()]
+
+
+def find_account_group(
+    connection: Connection, *, group_id: int | None = None, name: str | None = None
+) -> AccountGroupView | None:
+    """Return a group by its number or its name."""
+    condition = _group.id == group_id if group_id is not None else _group.name == name
+    row = connection.execute(_GROUPS.where(condition)).first()
+    return None if row is None else _view(row)
+
+
+def _view(row: Sequence[Any]) -> AccountGroupView:
+    group_id, name, *limits, accounts = row
+    return AccountGroupView(group_id, name, AccountLimits(*limits), accounts)
+
+
+def add_account_group(connection: Connection, name: str, limits: AccountLimits, now: datetime) -> int | None:
+    """Add a group and return its number, None where the name is taken."""
+    if find_account_group(connection, name=name) is not None:
+        return None
+    row = {"name": name, "created_at": now, **msgspec.structs.asdict(limits)}
+    number: int = connection.execute(insert(models.account_group).returning(_group.id), row).scalar_one()
+    return number
+
+
+def change_account_group(connection: Connection, group_id: int, name: str, limits: AccountLimits) -> bool:
+    """Change a group; False where another one has the name."""
+    other = find_account_group(connection, name=name)
+    if other is not None and other.group_id != group_id:
+        return False
+    values = {"name": name, **msgspec.structs.asdict(limits)}
+    connection.execute(update(models.account_group).where(_group.id == group_id).values(values))
+    return True
+
+
+def put_account(connection: Connection, account_id: int, group_id: int | None) -> None:
+    """Put a prepaid account into a group, or into none."""
+    connection.execute(update(models.ledger_account).where(_account.id == account_id).values(group_id=group_id))
+
+
+def group_of(connection: Connection, account_id: int) -> AccountGroupView | None:
+    """Return the group of an account."""
+    group_id = connection.execute(select(_account.group_id).where(_account.id == account_id)).scalar()
+    return None if group_id is None else find_account_group(connection, group_id=group_id)
+
+
+def members(connection: Connection, group_id: int, *, limit: int) -> list[Member]:
+    """Return the cards whose accounts are in a group, by printed number."""
+    statement = (
+        select(_card.id_tag, _card.printed_number, _card.account_id, _card.label)
+        .join_from(models.card, models.ledger_account, _account.id == _card.account_id)
+        .where(_account.group_id == group_id)
+        .order_by(_card.printed_number)
+        .limit(limit)
+    )
+    return [as_fact(Member, row) for row in connection.execute(statement)]
