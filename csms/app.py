@@ -77,7 +77,13 @@ async def run(
         log.info("serving", ocpp_port=running.ocpp_port, portal_port=running.portal_port)
         tasks = [
             asyncio.create_task(each)
-            for each in (portal.serve(), dispatcher.poll(), guards.run(), central_system.note_heard_of())
+            for each in (
+                portal.serve(),
+                dispatcher.poll(),
+                guards.run(),
+                engine.watch(3 * settings.statement_timeout_s),
+                central_system.note_heard_of(),
+            )
         ]
         if on_ready is not None:
             on_ready(running)

@@ -23,7 +23,7 @@ from csms.errors import StorageUnavailable
 from csms.migration import migrate
 from tests.conftest import settings_for
 from tests.support.ledger import ledger, violations
-from tests.support.postgresql import Cluster
+from tests.support.postgresql import Cluster, new_folder
 from tests.support.stubborn import Stubborn, charge
 from tests.support.waiting import until
 from tests.support.world import CARD, World, open_world
@@ -230,9 +230,9 @@ async def prepare(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """A cluster that the tests may halt."""
-    made = Cluster(tmp_path_factory.mktemp("halted"), survives_halt=True)
+    made = Cluster(new_folder(), survives_halt=True)
     yield made
     made.stop()
 
@@ -279,8 +279,13 @@ async def test_a_postgresql_that_freezes_answers_nothing_and_loses_nothing(clust
             await asyncio.wait({going_on, topping_up}, timeout=1.5)
             assert not going_on.done()
             assert not topping_up.done() or isinstance(topping_up.exception(), StorageUnavailable)
+            await until(lambda: not world.engine.available)  # it does not wait for ever
+            assert isinstance((await asyncio.gather(topping_up, return_exceptions=True))[0], StorageUnavailable)
+            with pytest.raises(StorageUnavailable):
+                await world.top_up(CARD, 700, "meanwhile")
         finally:
             cluster.thaw()
+        await until(lambda: world.engine.available)
         await going_on
         await asyncio.gather(topping_up, return_exceptions=True)
         assert isinstance(await world.top_up(CARD, 700, "once"), Booked)

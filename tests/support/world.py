@@ -199,6 +199,7 @@ async def open_world(settings: Settings, *, furnish: bool = True) -> AsyncIterat
     installation.engine.start()
     await central_system.start()
     guarding = asyncio.create_task(guards.run())
+    watching = asyncio.create_task(installation.engine.watch(3 * settings.statement_timeout_s))
     opened = World(installation, central_system, dispatcher, connections)
     try:
         if furnish:
@@ -208,6 +209,7 @@ async def open_world(settings: Settings, *, furnish: bool = True) -> AsyncIterat
         yield opened
     finally:
         guarding.cancel()
+        watching.cancel()
         await central_system.stop()
         await dispatcher.stop()
         await installation.engine.stop()
