@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     minimum_start_credit: Annotated[Decimal, Field(ge=0)] = Decimal("1.00")
     transactions_per_card: Positive = 1  # at the same time; an account group may set its own limit
     maximum_power_kw: Positive = 400  # of a connector whose own nobody entered: more energy is not charged unseen
-    zombie_wait_s: Positive = 180  # from the sign that a transaction may be over until it is taken for over
+    zombie_wait_s: Annotated[int, Field(ge=0)] = 180  # from the sign that a transaction is over until it is taken so
     maximum_top_up: Annotated[Decimal, Field(gt=0)] = Decimal("500.00")
     maximum_balance: Annotated[Decimal, Field(gt=0)] = Decimal("1000.00")
     tax_point: Literal["consumption", "top-up"] = "consumption"  # when tax becomes payable; fixed at the first start
@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     login_link_lifetime_s: Positive = 24 * 3600
     max_failed_logins_per_min: Positive = 10
     max_form_bytes: Positive = 65_536
+    max_upload_bytes: Positive = 4_194_304  # of a file of cards
+    receipt_heading: str = ""  # who gives receipts: name, address and tax number, with | between the lines
     page_size: Annotated[int, Field(ge=5, le=500)] = 25
 
     @field_validator("time_zone")

@@ -63,6 +63,7 @@ _COMMANDS_WAITING = _COMMANDS.where(
 _POINTS = (
     select(models.reading.c.transaction_id, models.reading.c.happened_at, models.reading.c.register_wh)
     .where(any_of(models.reading.c.transaction_id, "keys"), models.reading.c.register_wh.is_not(None))
+    .where(models.reading.c.flags.not_like("%after the end"))  # they play no part in a charge
     .order_by(models.reading.c.transaction_id, models.reading.c.happened_at)
 )
 
@@ -163,7 +164,7 @@ def _load_points(connection: Sql, names: Names, working_set: WorkingSet) -> None
     depending = {
         one.transaction_id
         for one in working_set.transactions.values()
-        if one.needs_spans and (one.state != "ended" or names.review_keys)
+        if (one.needs_spans and one.state != "ended") or names.review_keys
     }
     working_set.points = {transaction_id: [] for transaction_id in depending}
     for transaction_id, at, register_wh in _rows(connection, _POINTS, depending):

@@ -33,6 +33,7 @@ from csms.charging.working_set import Names, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
 _HARMLESS_GAP_WH = 10
+_PARKED = "stop without a transaction"
 _STATION = "charge point"  # who decided, where a message did
 
 
@@ -228,8 +229,13 @@ def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime)
     foreign = said.transaction_id in working_set.transactions
     if len(candidates) == 1 and not foreign:
         flag = f"stopped with transaction id {said.transaction_id}"
-        return _end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
-    kind = "stop for another station's transaction" if foreign else "stop without a transaction"
+        ended = _end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
+        parked = closing.key_of(_PARKED, said.stop_key)  # it may have come before its start did
+        told = Resolution(
+            parked, "stop came", "Its transaction is known now.", _STATION, None, ended.outcome.transaction_id
+        )
+        return Decision(ended.outcome, (*ended.intents, told, AlarmOver(closing.alarm_key(parked))))
+    kind = "stop for another station's transaction" if foreign else _PARKED
     explanation = (
         f"A StopTransaction with transaction id {said.transaction_id} fits no open transaction of this station."
     )

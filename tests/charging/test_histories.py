@@ -24,14 +24,16 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from csms.billing import prepaid
-from csms.billing import verification as money
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.models import ledger_account
-from csms.charging import verification as energy
+from csms.charging import reviews, verification
 from csms.charging.authorization import Authorization, Authorize
+from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Input
+from csms.charging.facts import ConnectorStatus
 from csms.charging.metering import MeterValue, MeterValues, Sample
-from csms.charging.stations import AddChargePoint, Boot
+from csms.charging.models import review_item
+from csms.charging.stations import AddChargePoint, Boot, StatusNotification
 from csms.charging.transactions import Started, StartTransaction, StopTransaction
 from csms.config import Settings
 from csms.errors import CsmsError
@@ -129,6 +131,34 @@ class Histories(RuleBasedStateMachine):
         key = f"form-{self.forms}"
         self._do(prepaid.TopUp(card, amount, CLEARING_COMMAND_LINE, key, "test", self.installation.limits))
 
+    @rule(
+        data=st.data(),
+        decision=st.sampled_from(reviews.CHOICES),
+        energy_wh=st.one_of(st.none(), st.integers(-5, 30_000)),
+        card=st.one_of(st.none(), id_tags),
+    )
+    def resolve(self, data: st.DataObject, decision: reviews.Choice, energy_wh: int | None, card: str | None) -> None:
+        """A person decides about something in the queue, sense or nonsense, resolved or not."""
+        with self.installation.database.reading() as connection:
+            keys = list(connection.execute(select(review_item.c.key).order_by(review_item.c.key)).scalars())
+        if not keys:
+            return
+        self.forms += 1
+        reason = data.draw(st.sampled_from(["seen on the meter", " "]))
+        key = data.draw(st.sampled_from(keys))
+        self._do(reviews.ResolveReview(key, decision, reason, "test", f"form-{self.forms}", energy_wh, card))
+
+    @rule(station=stations, connector=connectors, minute=minutes, status=st.sampled_from(["Available", "Charging"]))
+    def notify(self, station: int, connector: int, minute: int, status: str) -> None:
+        """A connector says what it is, in the middle of anything."""
+        said = ConnectorStatus(station, connector, status, "NoError", "", "", _at(minute))
+        self._do(StatusNotification(said, _at(minute)))
+
+    @rule(transaction_id=st.integers(1, 12))
+    def look(self, transaction_id: int) -> None:
+        """The alarm clock rings, and what was suspected to be over is taken for over."""
+        self.waiting.append(GuardDue(transaction_id, 100))
+
     @rule(card=st.sampled_from(CARDS), state=st.sampled_from(["active", "blocked", "lost"]))
     def change_card(self, card: str, state: Any) -> None:
         """A card is blocked, or unblocked."""
@@ -164,7 +194,7 @@ class Histories(RuleBasedStateMachine):
             return
         outcomes = self.installation.engine.run(self.waiting).outcomes
         for asked, outcome in zip(self.waiting, outcomes, strict=True):
-            if isinstance(outcome, prepaid.Refused):
+            if isinstance(outcome, prepaid.Refused | reviews.NotResolved):
                 self.refused.append(asked)
             assert not isinstance(outcome, CsmsError), outcome
             if isinstance(outcome, Started) and outcome.transaction_id not in self.transaction_ids:
@@ -181,7 +211,7 @@ class Histories(RuleBasedStateMachine):
     def the_books_hold(self) -> None:
         """Whatever was committed so far, nothing is wrong with it."""
         with self.installation.database.reading() as connection:
-            found = [*money.verify(connection, self.installation.currency), *energy.verify(connection)]
+            found = list(verification.verify(connection, self.installation.currency, slack=timedelta(0)))
         assert found == []
 
     def teardown(self) -> None:
@@ -201,7 +231,7 @@ def test_no_history_whatever_leaves_a_wrong_cent_on_sqlite(
             super().__init__()
             path = tmp_path / f"{next(numbers)}.sqlite3"
             shutil.copy(sqlite_template, path)
-            self.installation = open_installation(Settings(database_url=f"sqlite:///{path}"))
+            self.installation = open_installation(Settings(database_url=f"sqlite:///{path}", zombie_wait_s=0))
 
     _explore(OnSqlite, histories)
 
@@ -213,7 +243,7 @@ def test_no_history_whatever_leaves_a_wrong_cent_on_postgresql(
     class OnPostgresql(Histories):
         def __init__(self) -> None:
             super().__init__()
-            self.installation = open_installation(Settings(database_url=fresh_postgresql_url()))
+            self.installation = open_installation(Settings(database_url=fresh_postgresql_url(), zombie_wait_s=0))
 
     _explore(OnPostgresql, max(5, histories // 3))
 

@@ -1,0 +1,218 @@
+"""What a person decides where no rule could: accept the estimate, correct the energy, waive, assign to a card, keep.
+
+Pure. A decision that charges settles the transaction's hold as its stop would have done; one that does not leaves its
+reason on the transaction. It can be repeated (by its form's key), and is refused where somebody decided before.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
+from csms.billing.prepaid import place_hold, void_hold
+from csms.billing.tariffs import encode_tariff
+from csms.charging import closing
+from csms.charging.facts import AlarmOver, Resolution, StoredReview, Transaction
+from csms.charging.pricing import tariff_at
+from csms.charging.transactions import StopTransaction
+from csms.charging.working_set import Names, WorkingSet
+
+Choice = Literal["accept", "correct", "waive", "assign", "keep"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+WAIVED = "waived"
+MOST_ENERGY_WH = 10_000_000
+_LONGEST_REASON = 300
+
+NotResolvedReason = Literal[
+    "unknown item",
+    "resolved already",
+    "not possible here",
+    "reason missing",
+    "energy missing",
+    "energy too much",
+    "unknown card",
+]
+
+
+class ResolveReview(msgspec.Struct, frozen=True):
+    """A person's decision. `energy_wh` is for "correct", and for "assign" where the estimate is not it."""
+
+    key: str
+    decision: Choice
+    reason: str
+    actor: str
+    form_key: str
+    energy_wh: int | None = None
+    id_tag: str | None = None
+
+    def name(self, names: Names) -> None:
+        """Say what must be loaded; the item names the rest."""
+        names.review_keys.add(self.key)
+        if self.decision == "assign":
+            names.tariffs = True
+            names.new_transactions += 1
+            if self.id_tag is not None:
+                names.id_tags.add(normalize_id_tag(self.id_tag))
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """It is decided. `cost_minor` is what was charged (0: nothing)."""
+
+    key: str
+    decision: str
+    transaction_id: int | None
+    cost_minor: int
+    repeated: bool = False
+
+
+class NotResolved(msgspec.Struct, frozen=True):
+    """Nothing was changed, and why."""
+
+    reason: NotResolvedReason
+
+
+def choices_for(state: str | None, uncharged_reason: str | None, *, has_account: bool) -> tuple[Choice, ...]:
+    """Return what can be decided about an item: `state` is its transaction's, None where it has none."""
+    if state is None:
+        return ("assign", "waive")
+    if state == "open":
+        return ()
+    if state == "orphaned" or uncharged_reason in closing.WAITING:
+        return ("accept", "correct", "waive") if has_account else ("assign", "waive")
+    return ("assign", "waive") if uncharged_reason == closing.NO_ACCOUNT else ("keep",)
+
+
+def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Decision[Resolved | NotResolved]:
+    """Carry a decision out, once."""
+    item = working_set.reviews.get(asked.key)
+    if item is None:
+        return Decision(NotResolved("unknown item"))
+    one = None if item.transaction_id is None else working_set.transactions.get(item.transaction_id)
+    known = working_set.resolutions.get(asked.key)
+    if known is not None or item.resolved_at is not None:
+        form_key = item.form_key if known is None else known.form_key
+        decision = item.decision if known is None else known.decision
+        if form_key != asked.form_key or decision != asked.decision:
+            return Decision(NotResolved("resolved already"))
+        cost_minor = 0 if one is None else one.cost_minor
+        transaction_id = item.transaction_id if known is None else known.transaction_id
+        return Decision(Resolved(asked.key, asked.decision, transaction_id, cost_minor, repeated=True))
+    refused = _refuse(asked, one, working_set)
+    if refused is not None:
+        return Decision(NotResolved(refused))
+    carry_out = _assign if asked.decision == "assign" else _decide
+    after, intents = carry_out(asked, item, one, working_set, now)
+    transaction_id = item.transaction_id if after is None else after.transaction_id
+    told = Resolution(asked.key, asked.decision, asked.reason.strip(), asked.actor, asked.form_key, transaction_id)
+    cost_minor = 0 if after is None else after.cost_minor
+    outcome = Resolved(asked.key, asked.decision, transaction_id, cost_minor)
+    return Decision(outcome, (*intents, told, AlarmOver(closing.alarm_key(asked.key))))
+
+
+def _refuse(asked: ResolveReview, one: Transaction | None, working_set: WorkingSet) -> NotResolvedReason | None:
+    state = None if one is None else one.state
+    uncharged_reason = None if one is None else one.uncharged_reason
+    choices = choices_for(state, uncharged_reason, has_account=one is not None and one.account_id is not None)
+    if asked.decision not in choices:
+        return "not possible here"
+    if asked.decision != "accept" and not 0 < len(asked.reason.strip()) <= _LONGEST_REASON:
+        return "reason missing"
+    if asked.energy_wh is None:
+        if asked.decision == "correct" or (asked.decision == "assign" and one is None):
+            return "energy missing"
+    elif not 0 <= asked.energy_wh <= MOST_ENERGY_WH:
+        return "energy too much"
+    is_assigned = asked.decision == "assign"
+    return "unknown card" if is_assigned and _account(asked, working_set) is None else None
+
+
+def _account(asked: ResolveReview, working_set: WorkingSet) -> PrepaidAccount | None:
+    return working_set.books.account_of(normalize_id_tag(asked.id_tag or ""))
+
+
+def _decide(
+    asked: ResolveReview, _item: StoredReview, one: Transaction | None, working_set: WorkingSet, now: datetime
+) -> tuple[Transaction | None, tuple[Any, ...]]:
+    """Accept, correct, waive or keep."""
+    if one is None or asked.decision == "keep":
+        return one, ()
+    if asked.decision == "waive":
+        ended = msgspec.structs.replace(_ended(one, asked, now), uncharged_reason=WAIVED, cost_minor=0)
+        hold = working_set.books.holds.get(one.transaction_id)
+        is_open = hold is not None and hold.state == "open"
+        return ended, (ended, void_hold(hold, now)) if hold is not None and is_open else (ended,)
+    points = working_set.points.get(one.transaction_id, [])
+    ended, money = closing.charge(_ended(one, asked, now), points, working_set, now, asked.actor)
+    return ended, (ended, *money)
+
+
+def _ended(one: Transaction, asked: ResolveReview, now: datetime) -> Transaction:
+    """Return the transaction as it ends by a decision; of one that ended already only the energy may change."""
+    energy_wh = one.energy_wh if asked.energy_wh is None else asked.energy_wh
+    one = msgspec.structs.replace(one, energy_wh=energy_wh, flags=closing.join(one.flags, _flag(asked)))
+    if one.state == "ended":
+        return one
+    return msgspec.structs.replace(
+        one,
+        state="ended",
+        meter_stop_wh=one.meter_start_wh + energy_wh,
+        ended_at=max(one.register_at, one.started_at),
+        end_recorded_at=now,
+        guard_at=None,
+        zombie_at=None,
+    )
+
+
+def _flag(asked: ResolveReview) -> str:
+    words = " ".join(asked.reason.replace(";", ",").split())
+    return f"reviewed: {asked.decision} ({words})" if words else f"reviewed: {asked.decision}"
+
+
+def _assign(
+    asked: ResolveReview, item: StoredReview, one: Transaction | None, working_set: WorkingSet, now: datetime
+) -> tuple[Transaction | None, tuple[Any, ...]]:
+    """Charge the account of a card: for a transaction nobody paid for, or for a stop that had none."""
+    account = _account(asked, working_set)
+    assert account is not None, "the card was checked before"
+    ended = _made_of(item, asked, working_set, now) if one is None else _ended(one, asked, now)
+    tariff_json = ended.tariff_json
+    if not tariff_json:
+        tariff = tariff_at(ended.charge_point_id, ended.connector_id, account.group_id, ended.started_at, working_set)
+        tariff_json = "" if tariff is None else encode_tariff(tariff)
+        ended = msgspec.structs.replace(ended, needs_spans=tariff is not None and tariff.needs_spans)
+    ended = msgspec.structs.replace(ended, account_id=account.account_id, tariff_json=tariff_json)
+    hold = place_hold(ended.transaction_id, account.account_id, 0, now)
+    points = working_set.points.get(ended.transaction_id, [])
+    ended, money = closing.charge_with(ended, hold, points, working_set, now, asked.actor)
+    return ended, (ended, hold, *money)
+
+
+def _made_of(item: StoredReview, asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Transaction:
+    """Make the transaction of a stop that had none. When it began was not told, so no time is charged."""
+    said = msgspec.json.decode(item.evidence_json, type=StopTransaction)
+    energy_wh = asked.energy_wh or 0
+    return Transaction(
+        transaction_id=working_set.next_transaction_id(),
+        natural_key=item.key,
+        charge_point_id=item.charge_point_id,
+        connector_id=item.connector_id or 0,
+        id_tag=normalize_id_tag(asked.id_tag or "")[:20],
+        account_id=None,
+        authorization_status="Accepted",
+        refusal=None,
+        state="ended",
+        meter_start_wh=said.meter_stop_wh - energy_wh,
+        started_at=said.happened_at,
+        recorded_at=now,
+        tariff_json="",
+        register_wh=said.meter_stop_wh,
+        register_at=said.happened_at,
+        energy_wh=energy_wh,
+        stop_key=said.stop_key,
+        meter_stop_wh=said.meter_stop_wh,
+        ended_at=said.happened_at,
+        end_recorded_at=now,
+        stop_reason=said.reason or "Local",
+        flags=closing.join("made of a stop without a transaction", _flag(asked)),
+    )
