@@ -17,13 +17,16 @@ from bench.processes import BenchError
 from bench.report import Report, markdown, save, show
 from bench.scenarios import SCENARIOS, Options
 
-_SMALL = Options(runs=1, stations=5, seconds=0.4, warm_up_s=0.2, idle_stations=40, reconnecting_stations=40)
+_SMALL = Options(
+    runs=1, stations=5, seconds=0.4, warm_up_s=0.2, idle_stations=40, reconnecting_stations=40, transactions=2000
+)
 _DEFAULT = Options()
 _HELP = """Measure the central system on this machine, beside what the machine allows at most.
 
 sessions: calls/s, CPU, latency at the maximum rate, at half of it, and of one station alone; echo limit and commit
 floor in the same run. engine: the engine without sockets, in batches. memory: idle stations. reconnect: a restart
-under idle stations. limits: echo limit and commit floor only. Without a name: sessions, engine and memory.
+under idle stations. verify: a long ledger. limits: echo limit and commit floor only. Without a name: sessions, engine
+and memory.
 
 It starts servers and databases of its own on free ports of 127.0.0.1, in a temporary folder, and removes them.
 """
@@ -36,6 +39,7 @@ class Scenario(StrEnum):
     ENGINE = "engine"
     MEMORY = "memory"
     RECONNECT = "reconnect"
+    VERIFY = "verify"
     LIMITS = "limits"
 
 
@@ -51,6 +55,7 @@ def run(
     seconds: Annotated[float, typer.Option(min=0.1, help="Measured seconds of each load.")] = _DEFAULT.seconds,
     idle: Annotated[int, typer.Option(min=10, help="Idle stations of `memory`.")] = _DEFAULT.idle_stations,
     returning: Annotated[int, typer.Option(min=10, help="Stations of `reconnect`.")] = _DEFAULT.reconnecting_stations,
+    transactions: Annotated[int, typer.Option(min=100, help="Transactions of `verify`.")] = _DEFAULT.transactions,
     security_profile: Annotated[int, typer.Option(min=0, max=1, help="1: stations have keys.")] = 0,
     postgresql: Annotated[bool, typer.Option(help="On a PostgreSQL of its own instead of SQLite.")] = False,  # noqa: FBT002 - typer
     folder: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Where databases lie.")] = None,
@@ -64,7 +69,14 @@ def run(
     options = (
         _SMALL
         if small
-        else Options(runs=runs, stations=stations, seconds=seconds, idle_stations=idle, reconnecting_stations=returning)
+        else Options(
+            runs=runs,
+            stations=stations,
+            seconds=seconds,
+            idle_stations=idle,
+            reconnecting_stations=returning,
+            transactions=transactions,
+        )
     )
     options = msgspec.structs.replace(options, security_profile=security_profile, postgresql=postgresql, folder=folder)
     console = Console()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import engine_alone, world
+from bench import engine_alone, long_ledger, verifying, world
 from bench.commit_floor import Floor, postgresql_floor, sqlite_floor
 from bench.driver import Measurement, Pace, Task
 from bench.driving import drive, idle_stations
@@ -31,6 +31,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float = 1.5
     idle_stations: int = 2000
     reconnecting_stations: int = 10_000
+    transactions: int = 1_000_000
     security_profile: int = 0
     postgresql: bool = False
     folder: Path | None = None
@@ -297,10 +298,36 @@ def _settled_memory_kib(server: Server) -> float:
     return before
 
 
+# --- Verification -----------------------------------------------------------------------------------------------------
+
+
+def verify(options: Options, tell: Tell) -> list[Figure]:
+    """Write a long ledger once, and verify it several times."""
+    count = options.transactions
+    collector = Collector(f"Verification of {count:,} transactions, {options.database}")
+    setup = msgspec.structs.replace(
+        options.setup, stations=long_ledger.STATIONS, cards=long_ledger.cards_for(count), security_profile=0
+    )
+    with installation(setup) as prepared:
+        tell(f"verify: writing {count:,} transactions")
+        began = time.monotonic()
+        long_ledger.fill(prepared.url, count)
+        tell(f"verify: written in {time.monotonic() - began:.0f} s")
+        for run in range(1, options.runs + 1):
+            tell(f"verify, run {run} of {options.runs}")
+            took = verifying.verify(prepared.url)
+            collector.add("csms ledger verify", "s", took.wall_s, 120, 60)
+            collector.add("its CPU time", "s", took.cpu_s)
+            collector.add("per transaction, CPU", "µs", 1e6 * took.cpu_s / count)
+            collector.add("its memory at most", "MiB", took.peak_mib)
+    return collector.figures
+
+
 SCENARIOS: dict[str, Callable[[Options, Tell], list[Figure]]] = {
     "limits": limits,
     "sessions": sessions,
     "engine": engine,
     "memory": memory,
     "reconnect": reconnect,
+    "verify": verify,
 }

@@ -15,16 +15,15 @@ from bench.frames import METER_VALUES_PER_SESSION, id_tag, identity
 from bench.processes import BenchError
 from csms import clock
 from csms.billing import prepaid
-from csms.billing import verification as money_verification
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.models import journal_entry, tariff
 from csms.billing.money import Currency
 from csms.billing.setup import set_up
-from csms.charging import verification as energy_verification
 from csms.charging.engine import Engine
 from csms.charging.facts import Policy
 from csms.charging.models import charging_transaction, reading
 from csms.charging.stations import AddChargePoint, hash_key
+from csms.charging.verification import verify
 from csms.db import Database
 from csms.migration import migrate
 
@@ -116,10 +115,7 @@ def count(url: str) -> Books:
             unfinished = select(func.count()).select_from(charging_transaction).where(tx.state != "ended")
             readings = select(func.count()).select_from(reading)
             counts = [connection.execute(one).scalar_one() for one in (settled, unfinished, readings)]
-            violations = [
-                *money_verification.verify(connection, EURO),
-                *energy_verification.verify(connection),
-            ]
+            violations = list(verify(connection, EURO))
         charged, open_, stored = counts
         return Books(charged, open_, stored, len(violations))
     finally:

@@ -1,28 +1,43 @@
-"""Recomputes the ledger from its rows and names every row that does not fit: the money's part of `csms ledger verify`.
+"""Finds what does not fit in the ledger: the money's part of `csms ledger verify`.
 
-Each check is one SELECT that finds only violations, so it sees one state of a database in use, and memory does not
-grow with the ledger. Reads only; knows a charging transaction only as the number `reference`. The invariants checked:
-
-1. every transfer is positive and between two accounts of one currency; the trial balance is zero
-2. stored balances and holds equal the sums of their rows; open holds match unfinished transactions one to one
-3. every ended transaction is charged exactly once or carries an explicit reason why not
-5. repeating a message or a form changes nothing
-6. no reversal twice; no hold resolved twice
+A check is a SELECT that finds only violations. Most look at one range of transactions or of journal entries at a time,
+so that memory does not grow with the ledger, every row is read once while it is near, and whoever runs them may pause
+between. Reads only; knows a charging transaction only as the number `reference`. `charging.verification` runs them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, String, Subquery, and_, case, cast, exists, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from csms.billing import models
+from csms.billing.chart_of_accounts import desk_code
 from csms.billing.money import Currency
 
 _ROWS_AT_ONCE = 500
 
 _account, _entry = models.ledger_account.c, models.journal_entry.c
 _transfer, _hold, _line = models.transfer.c, models.hold.c, models.charge_line.c
+_desk = models.desk.c
+
+Scope = Literal["everything", "transactions", "entries"]
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -34,30 +49,55 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A rule, and the SELECT that returns what breaks it."""
+    """A rule, and the SELECT that returns what breaks it: in the whole ledger, or `within` a range of ids."""
 
     invariant: int
     rule: str
     violations: Select[Any]
+    scope: Scope = "everything"
 
 
-def verify(connection: Connection, currency: Currency) -> Iterator[Violation]:
-    """Return what is wrong with the ledger: nothing, in a sound one. Amounts are in minor units of `currency`."""
-    yield from run(connection, (*_transfer_checks(currency), *_entry_checks(), *_total_checks()))
-    yield from run(connection, (*_repetition_checks(), *_hold_checks(), *_charge_checks()))
+class Range(msgspec.Struct, frozen=True):
+    """Ids from the first to the last, both included."""
+
+    first: int
+    last: int
 
 
-def run(connection: Connection, checks: Sequence[Check]) -> Iterator[Violation]:
-    """Run checks one by one and name each row they find."""
-    for check in checks:
-        rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(check.violations)
-        for row in rows.mappings():
-            found = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items())
-            yield Violation(check.invariant, check.rule, found)
+def checks(currency: Currency) -> tuple[Check, ...]:
+    """Return all checks of the money. Amounts are in minor units of `currency`."""
+    return (
+        *_transfer_checks(currency),
+        *_entry_checks(),
+        *_total_checks(),
+        *_repetition_checks(),
+        *_hold_checks(),
+        *_charge_checks(),
+        *_desk_checks(),
+    )
+
+
+def run(connection: Connection, one: Check, ids: Range | None = None) -> Iterator[Violation]:
+    """Run a check, on a range of ids where it takes one, and name each row that it finds."""
+    parameters = {} if ids is None else {"first": ids.first, "last": ids.last}
+    rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(one.violations, parameters)
+    for row in rows.mappings():
+        yield violation(one.invariant, one.rule, row.items())
+
+
+def violation(invariant: int, rule: str, row: Sequence[tuple[Any, Any]] | Any) -> Violation:  # noqa: ANN401 - or items
+    """Word a violation from the names and values of the row at fault."""
+    found = ", ".join(f"{str(name).replace('_', ' ')} {value}" for name, value in row)
+    return Violation(invariant, rule, found)
+
+
+def within(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Narrow a SELECT to the range that it is run on."""
+    return column.between(bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger))
 
 
 def settlements() -> Subquery:
-    """Return what was charged per `reference`: number of settle entries and their total."""
+    """Return what was charged per `reference` of the range: number of settle entries and their total."""
     return (
         select(
             _entry.reference.label("reference"),
@@ -65,7 +105,7 @@ def settlements() -> Subquery:
             func.coalesce(func.sum(_transfer.amount_minor), 0).label("total_minor"),
         )
         .select_from(models.journal_entry.outerjoin(models.transfer, _transfer.entry_id == _entry.id))
-        .where(_entry.event == "settle", _entry.reference.is_not(None))
+        .where(_entry.event == "settle", within(_entry.reference))
         .group_by(_entry.reference)
         .subquery("settlement")
     )
@@ -75,40 +115,54 @@ def _transfer_checks(currency: Currency) -> tuple[Check, ...]:
     """Invariant 1: every transfer is positive and between two accounts of one currency."""
     one = (_transfer.entry_id.label("entry"), _transfer.position, _transfer.amount_minor)
     sides = (_transfer.debit_account_id.label("debit_account"), _transfer.credit_account_id.label("credit_account"))
-    debit, credit = models.ledger_account.alias("debit"), models.ledger_account.alias("credit")
-    joined = models.transfer.outerjoin(debit, debit.c.id == _transfer.debit_account_id).outerjoin(
-        credit, credit.c.id == _transfer.credit_account_id
-    )
-    strange = or_(*(func.coalesce(side.c.currency, "") != currency.code for side in (debit, credit)))
+    good = select(_account.id).where(_account.currency == currency.code)
+    strange = or_(_transfer.debit_account_id.not_in(good), _transfer.credit_account_id.not_in(good))
+    here = within(_transfer.entry_id)
     return (
-        Check(1, "a transfer has a positive amount", select(*one).where(_transfer.amount_minor <= 0)),
+        Check(1, "a transfer has a positive amount", select(*one).where(here, _transfer.amount_minor <= 0), "entries"),
         Check(
             1,
             "a transfer is between two accounts",
-            select(*one, *sides).where(_transfer.debit_account_id == _transfer.credit_account_id),
+            select(*one, *sides).where(here, _transfer.debit_account_id == _transfer.credit_account_id),
+            "entries",
         ),
         Check(
             1,
             "a transfer is between accounts of the installation's currency",
-            select(*one, *sides).select_from(joined).where(strange),
+            select(*one, *sides).where(here, strange),
+            "entries",
         ),
     )
 
 
 def _entry_checks() -> tuple[Check, ...]:
-    """Invariant 1: transfers and entries belong together, and all the accounts add up to nothing."""
+    """Invariants 1 and 5: transfers and entries belong together; all the accounts add up to nothing."""
     debits, credits_ = func.sum(_account.debits_minor), func.sum(_account.credits_minor)
     totals = select(debits.label("debits_minor"), credits_.label("credits_minor"))
     has_entry = exists().where(_entry.id == _transfer.entry_id)
     has_transfer = exists().where(_transfer.entry_id == _entry.id)
     moves_money = _entry.event != "card issued"  # a card may be issued without credit
     lost = select(_transfer.entry_id.label("entry"), _transfer.position, _transfer.amount_minor)
+    key = literal("settle:") + cast(_entry.reference, String)
     return (
-        Check(1, "a transfer belongs to a journal entry", lost.where(~has_entry)),
+        Check(
+            1, "a transfer belongs to a journal entry", lost.where(within(_transfer.entry_id), ~has_entry), "entries"
+        ),
         Check(
             1,
             "a journal entry moves money",
-            select(_entry.id.label("entry"), _entry.event).where(moves_money, ~has_transfer),
+            select(_entry.id.label("entry"), _entry.event).where(within(_entry.id), moves_money, ~has_transfer),
+            "entries",
+        ),
+        Check(
+            5,
+            "the key of a settle entry comes from its transaction",
+            select(_entry.id.label("entry"), _entry.reference.label("transaction"), _entry.idempotency_key).where(
+                within(_entry.id),
+                _entry.event == "settle",
+                or_(_entry.reference.is_(None), _entry.idempotency_key != key),
+            ),
+            "entries",
         ),
         Check(1, "the trial balance is zero", totals.having(debits != credits_)),
     )
@@ -124,7 +178,10 @@ def _total_checks() -> tuple[Check, ...]:
         Check(
             2,
             "a hold that is not open says when it was resolved, and an open one does not",
-            select(_hold.reference.label("transaction"), _hold.state).where(is_open != _hold.resolved_at.is_(None)),
+            select(_hold.reference.label("transaction"), _hold.state).where(
+                within(_hold.reference), is_open != _hold.resolved_at.is_(None)
+            ),
+            "transactions",
         ),
     )
 
@@ -145,7 +202,6 @@ def _repetition_checks() -> tuple[Check, ...]:
     """Invariants 5 and 6, as far as stored rows can show them: nothing was posted or reversed twice."""
     times = func.count()
     settled = settlements()
-    key = literal("settle:") + cast(_entry.reference, String)
     return (
         Check(
             5,
@@ -156,13 +212,7 @@ def _repetition_checks() -> tuple[Check, ...]:
             5,
             "a transaction is settled once",
             select(settled.c.reference.label("transaction"), settled.c.entries).where(settled.c.entries > 1),
-        ),
-        Check(
-            5,
-            "the key of a settle entry comes from its transaction",
-            select(_entry.id.label("entry"), _entry.reference.label("transaction"), _entry.idempotency_key).where(
-                _entry.event == "settle", or_(_entry.reference.is_(None), _entry.idempotency_key != key)
-            ),
+            "transactions",
         ),
         Check(
             6,
@@ -187,12 +237,14 @@ def _hold_checks() -> tuple[Check, ...]:
             "a hold is settled exactly where there is a settle entry",
             select(_hold.reference.label("transaction"), _hold.state.label("hold"), settled.c.entries)
             .select_from(with_entry)
-            .where((_hold.state == "settled") != settled.c.reference.is_not(None)),
+            .where(within(_hold.reference), (_hold.state == "settled") != settled.c.reference.is_not(None)),
+            "transactions",
         ),
         Check(
             3,
             "a settle entry resolves a hold",
             select(settled.c.reference.label("transaction"), settled.c.total_minor).where(~has_hold),
+            "transactions",
         ),
         Check(
             3,
@@ -203,7 +255,8 @@ def _hold_checks() -> tuple[Check, ...]:
                     models.hold, _hold.reference == _entry.reference
                 )
             )
-            .where(other_account),
+            .where(within(_entry.reference), other_account),
+            "transactions",
         ),
     )
 
@@ -212,7 +265,7 @@ def _charge_checks() -> tuple[Check, ...]:
     """Invariant 3: a charge explains itself, its lines sum to what was taken."""
     settled = settlements()
     lines = select(_line.reference.label("reference"), func.sum(_line.amount_minor).label("total"))
-    lined = lines.group_by(_line.reference).subquery("lined")
+    lined = lines.where(within(_line.reference)).group_by(_line.reference).subquery("lined")
     return (
         Check(
             3,
@@ -220,6 +273,7 @@ def _charge_checks() -> tuple[Check, ...]:
             select(settled.c.reference.label("transaction"), settled.c.total_minor, lined.c.total.label("lines_minor"))
             .select_from(settled.outerjoin(lined, lined.c.reference == settled.c.reference))
             .where(settled.c.total_minor != func.coalesce(lined.c.total, 0)),
+            "transactions",
         ),
         Check(
             3,
@@ -227,5 +281,43 @@ def _charge_checks() -> tuple[Check, ...]:
             select(lined.c.reference.label("transaction"), lined.c.total.label("lines_minor")).where(
                 ~exists().where(_entry.reference == lined.c.reference, _entry.event == "settle")
             ),
+            "transactions",
         ),
     )
+
+
+def _desk_checks() -> tuple[Check, ...]:
+    """Invariant 7: the cash that is expected at a desk is the sum of the entries that moved it."""
+    rows = (
+        _sides(_transfer.debit_account_id, _transfer.amount_minor)
+        .union_all(_sides(_transfer.credit_account_id, -_transfer.amount_minor))
+        .subquery()
+    )
+    moved = select(rows.c.account_id, func.sum(rows.c.amount).label("total")).group_by(rows.c.account_id).subquery()
+    one = (_desk.id.label("desk"), _desk.name, _account.code)
+    joined = models.desk.outerjoin(models.ledger_account, _account.id == _desk.cash_account_id)
+    expected, entries = _account.debits_minor - _account.credits_minor, func.coalesce(moved.c.total, 0)
+    own = literal(desk_code(0).removesuffix("0")) + cast(_desk.cash_account_id, String)
+    return (
+        Check(
+            7,
+            "a desk's expected cash is the sum of its entries",
+            select(*one, expected.label("expected_minor"), entries.label("sum_of_entries"))
+            .select_from(joined.outerjoin(moved, moved.c.account_id == _desk.cash_account_id))
+            .where(or_(expected.is_(None), expected != entries)),
+        ),
+        Check(
+            7,
+            "a desk keeps its cash in an asset account of its own",
+            select(*one, _account.kind)
+            .select_from(joined)
+            .where(or_(func.coalesce(_account.kind, "") != "asset", _account.code != own)),
+        ),
+    )
+
+
+def _sides(account: Any, amount: Any) -> Select[Any]:  # noqa: ANN401 - any column expression
+    """Select what moved the desks' accounts, on one side, from the transfers that have an entry."""
+    cash = select(_desk.cash_account_id)
+    joined = models.transfer.join(models.journal_entry, _entry.id == _transfer.entry_id)
+    return select(account.label("account_id"), amount.label("amount")).select_from(joined).where(account.in_(cash))

@@ -1,44 +1,176 @@
-"""Checks that every transaction stands in the ledger as it must: the energy's part of `csms ledger verify`.
+"""Verifies the whole ledger and every transaction on a live database: what `csms ledger verify` and the nightly run do.
 
-Joins transactions with holds and settle entries; `billing.verification` checks the money by itself and lists the
-invariants. Reads only; each check is one SELECT that finds only violations.
+Joins transactions with holds and settle entries; `billing.verification` has the checks of the money by itself,
+`recomputation` and `credit_history` the ones that take more than a SELECT. Reads only, from one snapshot. The
+invariants, as in `docs/accounting.md`:
+
+1. every transfer is positive and between two accounts of one currency; the trial balance is zero
+2. stored balances and holds equal the sums of their rows; open holds match unfinished transactions one to one
+3. every ended transaction is charged exactly once or carries an explicit reason why not
+4. available credit is not negative at any authorization
+5. repeating a message or a form changes nothing
+6. no reversal twice; no hold resolved twice
+7. a desk's expected cash is the sum of its entries
+8. every charge can be computed again from its stored readings and tariff
+9. parallel starts and top-ups allow no more than one sequential order would. It follows from 2 and 4: what was
+   available at each start, in the one order in which the account's lock was held, is looked back at there
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+import msgspec
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, and_, exists, func, literal, or_, select, text
 
 from csms.billing.models import hold, journal_entry, transfer
-from csms.billing.verification import Check, Violation, run, settlements
+from csms.billing.money import Currency
+from csms.billing.verification import Check, Range, Scope, Violation, run, settlements, within
+from csms.billing.verification import checks as checks_of_money
+from csms.charging import credit_history, recomputation
+from csms.charging.closing import WAITING
 from csms.charging.models import charging_transaction
+from csms.db import Database
+
+INVARIANTS = range(1, 10)
+
+_TRANSACTIONS_AT_ONCE = 4000
+_ENTRIES_AT_ONCE = 20_000
+_ACCOUNTS_AT_ONCE = 100
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_FOLLOWS_FROM = {9: (2, 4)}
 
 _tx, _hold = charging_transaction.c, hold.c
 
 
-def verify(connection: Connection) -> Iterator[Violation]:
-    """Return the transactions and holds that do not fit each other: none, in a sound installation."""
-    yield from run(connection, (*_hold_checks(), *_charge_checks(), *_settlement_checks(), *_repetition_checks()))
+class Progress(msgspec.Struct, frozen=True):
+    """So many steps of so many are done."""
+
+    done: int
+    steps: int
+
+
+_Step = Callable[[], Iterator[Violation]]
+
+
+@contextmanager
+def snapshot(database: Database) -> Iterator[Connection]:
+    """Give one consistent view of a database in use, for as long as it takes; nobody's writing waits for it."""
+    with database.reading() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        yield connection
+
+
+def verify(
+    connection: Connection,
+    currency: Currency,
+    *,
+    invariants: Collection[int] = INVARIANTS,
+    on_step: Callable[[Progress], None] = lambda _: None,
+    slack: timedelta = credit_history.SLACK,
+) -> Iterator[Violation]:
+    """Return whatever breaks one of the invariants: nothing, in a sound installation.
+
+    Memory does not grow with the ledger: it goes through it range by range and calls `on_step` after each. `slack` is
+    by how much the clocks of several nodes may differ.
+    """
+    wanted = {each for one in invariants for each in _FOLLOWS_FROM.get(one, (one,))}
+    steps = list(_steps(connection, currency, wanted, slack))
+    for done, step in enumerate(steps, 1):
+        yield from step()
+        on_step(Progress(done, len(steps)))
+
+
+def checks(currency: Currency) -> tuple[Check, ...]:
+    """Return all checks that are SELECTs."""
+    of_energy = (*_hold_checks(), *_charge_checks(), *_settlement_checks(), *_repetition_checks())
+    return (*checks_of_money(currency), *of_energy)
+
+
+def _steps(connection: Connection, currency: Currency, wanted: set[int], slack: timedelta) -> Iterator[_Step]:
+    found = [one for one in checks(currency) if one.invariant in wanted]
+    for one in found:
+        if one.scope == "everything":
+            yield lambda one=one: run(connection, one)  # type: ignore[misc]
+    recomputes = 8 in wanted  # noqa: PLR2004 - the invariant's number
+    ranges: tuple[tuple[Scope, Column[int], int], ...] = (
+        ("transactions", _tx.id, _TRANSACTIONS_AT_ONCE),
+        ("entries", journal_entry.c.id, _ENTRIES_AT_ONCE),
+    )
+    for scope, column, size in ranges:
+        of_scope = [one for one in found if one.scope == scope]
+        computed = recomputes and scope == "transactions"
+        if not of_scope and not computed:
+            continue
+        for ids in _divide(connection, column, size):
+            yield lambda ids=ids, of_scope=of_scope, computed=computed: _look(  # type: ignore[misc]
+                connection, ids, of_scope, currency if computed else None
+            )
+    if 4 in wanted:  # noqa: PLR2004 - the invariant's number
+        for keys in _accounts(connection):
+            yield lambda keys=keys: credit_history.look_back(connection, keys, slack)  # type: ignore[misc]
+
+
+def _look(connection: Connection, ids: Range, found: list[Check], currency: Currency | None) -> Iterator[Violation]:
+    """Run the checks of a range while its rows are near; with a currency, compute its charges again."""
+    for one in found:
+        yield from run(connection, one, ids)
+    if currency is not None:
+        yield from recomputation.recompute(connection, ids, currency)
+
+
+def _divide(connection: Connection, column: Column[int], size: int) -> Iterator[Range]:
+    """Divide all numbers there are, so that about `size` rows of the column fall into each range."""
+    borders = [_LEAST]
+    while True:
+        after = literal(borders[-1], BigInteger)
+        following = select(column).where(column > after).order_by(column).limit(1).offset(size - 1)
+        border = connection.execute(following).scalar()
+        if border is None:
+            break
+        borders.append(border)
+    for before, last in pairwise([*borders, _MOST]):
+        yield Range(before if before == _LEAST else before + 1, last)
+
+
+def _accounts(connection: Connection) -> Iterator[list[int]]:
+    """Divide the accounts for which something was ever charged."""
+    last = _LEAST
+    while True:
+        following = select(_tx.account_id).where(_tx.account_id > last).group_by(_tx.account_id)
+        keys = list(connection.execute(following.order_by(_tx.account_id).limit(_ACCOUNTS_AT_ONCE)).scalars())
+        if not keys:
+            return
+        yield keys
+        last = keys[-1]
 
 
 def _hold_checks() -> tuple[Check, ...]:
-    """Invariant 2: open holds match unfinished transactions (open or orphaned, with an account) one to one."""
-    unfinished = _tx.state != "ended"
+    """Invariant 2: open holds match unfinished transactions (with an account) one to one: open, orphaned, or ended in
+    a way that a person has to decide about.
+    """
+    unfinished = or_(_tx.state != "ended", _tx.uncharged_reason.in_(WAITING))
     same = and_(_hold.reference == _tx.id, _hold.account_id == _tx.account_id, _hold.state == "open")
     return (
         Check(
             2,
             "an unfinished transaction has an open hold on its account",
             select(_tx.id.label("transaction"), _tx.state, _tx.account_id.label("account")).where(
-                unfinished, _tx.account_id.is_not(None), ~exists().where(same)
+                within(_tx.id), unfinished, _tx.account_id.is_not(None), ~exists().where(same)
             ),
+            "transactions",
         ),
         Check(
             2,
             "an open hold belongs to an unfinished transaction of its account",
             select(_hold.reference.label("transaction"), _hold.account_id.label("account"), _hold.amount_minor).where(
-                _hold.state == "open", ~exists().where(same, unfinished)
+                within(_hold.reference), _hold.state == "open", ~exists().where(same, unfinished)
             ),
+            "transactions",
         ),
     )
 
@@ -52,13 +184,14 @@ def _charge_checks() -> tuple[Check, ...]:
     one = (_tx.id.label("transaction"), _tx.cost_minor)
 
     def joined(*more: ColumnElement[Any], where: ColumnElement[bool]) -> Any:  # noqa: ANN401 - SQLAlchemy's Select
-        return select(*one, *more).select_from(with_settlement).where(where)
+        return select(*one, *more).select_from(with_settlement).where(within(_tx.id), where)
 
     return (
         Check(
             3,
             "an ended transaction is charged or says why not",
             joined(_tx.account_id.label("account"), where=and_(ended, reason.is_(None), ~has_settlement)),
+            "transactions",
         ),
         Check(
             3,
@@ -68,6 +201,7 @@ def _charge_checks() -> tuple[Check, ...]:
                 settled.c.total_minor.label("settled_minor"),
                 where=and_(ended, reason.is_not(None), or_(has_settlement, _tx.cost_minor != 0)),
             ),
+            "transactions",
         ),
         Check(
             3,
@@ -76,6 +210,7 @@ def _charge_checks() -> tuple[Check, ...]:
                 settled.c.total_minor.label("settled_minor"),
                 where=and_(ended, reason.is_(None), has_settlement, settled.c.total_minor != _tx.cost_minor),
             ),
+            "transactions",
         ),
     )
 
@@ -91,6 +226,7 @@ def _settlement_checks() -> tuple[Check, ...]:
             select(settled.c.reference.label("transaction"), settled.c.total_minor.label("settled_minor")).where(
                 ~exists().where(_tx.id == settled.c.reference, ended)
             ),
+            "transactions",
         ),
         Check(
             3,
@@ -102,9 +238,11 @@ def _settlement_checks() -> tuple[Check, ...]:
                 )
             )
             .where(
+                within(journal_entry.c.reference),
                 journal_entry.c.event == "settle",
                 or_(_tx.account_id.is_(None), transfer.c.debit_account_id != _tx.account_id),
             ),
+            "transactions",
         ),
     )
 

@@ -1,36 +1,53 @@
 """`csms ledger`: verify recomputes the books from their rows; journal shows the entries behind a balance."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from sqlalchemy import text
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
-from csms.billing import verification as of_money
 from csms.billing.money import Currency, format_amount
 from csms.billing.reports import EntryView, find_card, list_entries
 from csms.billing.verification import Violation
-from csms.charging import verification as of_energy
+from csms.charging.verification import INVARIANTS, Progress, snapshot
+from csms.charging.verification import verify as verify_ledger
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, moment, say, show_json, show_table
 from csms.cli.refusals import Refusal
-from csms.installation import Installation
 
 commands = typer.Typer()
 
 _MOST_SHOWN = 1000
 
+Wanted = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--invariant",
+        min=INVARIANTS[0],
+        max=INVARIANTS[-1],
+        help="Only this one (docs/accounting.md); may be repeated.",
+    ),
+]
+
 
 @commands.command()
-def verify(*, as_json: Json = False) -> None:
-    """Recompute every total from the transfers. Exit status 0: everything fits; 1: something does not, and is named."""
+def verify(*, invariant: Wanted = None, as_json: Json = False) -> None:
+    """Check all nine invariants on the live database: exit status 0: everything fits; 1: something does not, and is
+    named.
+    """
     with opened() as installation:
         found: list[Violation] = []
         count = 0
-        for violation in _violations(installation):
-            count += 1
-            if count <= _MOST_SHOWN:
-                found.append(violation)
+        with _progress(shown=not as_json) as on_step, snapshot(installation.database) as connection:
+            wanted = invariant or INVARIANTS
+            for violation in verify_ledger(connection, installation.currency, invariants=wanted, on_step=on_step):
+                count += 1
+                if count <= _MOST_SHOWN:
+                    found.append(violation)
         if as_json:
             show_json({"sound": not count, "violations": count, "first": found})
         else:
@@ -68,12 +85,23 @@ def journal(
         show_table(columns, rows, right=("entry", "transaction", "amount"))
 
 
-def _violations(installation: Installation) -> Iterator[Violation]:
-    with installation.database.reading() as connection:
-        if not installation.database.is_sqlite:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long look hurts nobody
-        yield from of_money.verify(connection, installation.currency)
-        yield from of_energy.verify(connection)
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[Progress], None]]:
+    """Show on a terminal how far the verification is; elsewhere say nothing."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("Verifying"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda progress: bar.update(task, completed=progress.done, total=progress.steps)
 
 
 def _rows(one: EntryView, currency: Currency, time_zone: str) -> Iterator[tuple[object, ...]]:

@@ -13,11 +13,10 @@ from csms.billing import desks, prepaid, price_lists, reports
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.money import Currency, format_amount
 from csms.billing.setup import set_up
-from csms.billing.verification import verify as verify_money
 from csms.charging import authorization, metering, overview, stations, transactions
 from csms.charging.engine import Engine
 from csms.charging.facts import Policy
-from csms.charging.verification import verify as verify_energy
+from csms.charging.verification import verify
 from csms.db import Database
 
 EURO = Currency("EUR", 2)
@@ -173,8 +172,7 @@ class Evening:
         """Return the accounts that moved, and the sums of the chart's two columns."""
         with self.database.reading() as connection:
             moved = [one for one in reports.trial_balance(connection) if one.debits_minor or one.credits_minor]
-            assert not list(verify_money(connection, EURO))
-            assert not list(verify_energy(connection))
+            assert not list(verify(connection, EURO))
         rows = [
             (
                 f"{one.code} {one.name}", one.kind, _money(one.debits_minor), _money(one.credits_minor),

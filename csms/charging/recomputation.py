@@ -1,0 +1,118 @@
+"""Computes charges again from the stored readings and the stored tariff, and compares: invariant 8.
+
+Takes a range of transactions at a time; readings are read, in order and one by one, only for transactions whose price
+depends on them. Readings that came after the end, flagged so, played no part in the charge and play none here. Reads
+only.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, and_, or_, select
+
+from csms.billing.models import charge_line
+from csms.billing.money import Currency
+from csms.billing.tariffs import Charge, ChargeLine
+from csms.billing.verification import Range, Violation, violation, within
+from csms.charging.facts import Point
+from csms.charging.metering import AFTER_THE_END
+from csms.charging.models import charging_transaction, reading
+from csms.charging.pricing import charge_of
+from csms.db import as_fact
+
+_READINGS_AT_ONCE = 5000
+_FREE_OF = "nothing to charge"
+LINES = "the lines of a charge are those that its readings and tariff give"
+TOTAL = "the cost of a transaction is what its readings and tariff give"
+RULES = (LINES, TOTAL)
+
+_tx, _line, _reading = charging_transaction.c, charge_line.c, reading.c
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    """What a charge was computed from."""
+
+    transaction_id: int
+    tariff_json: str
+    meter_start_wh: int
+    started_at: datetime
+    energy_wh: int
+    ended_at: datetime
+    cost_minor: int
+
+
+_ENDED = (
+    select(_tx.id, _tx.tariff_json, _tx.meter_start_wh, _tx.started_at, _tx.energy_wh, _tx.ended_at, _tx.cost_minor)
+    .where(
+        within(_tx.id),
+        _tx.state == "ended",
+        _tx.ended_at.is_not(None),
+        _tx.tariff_json != "",
+        or_(_tx.uncharged_reason.is_(None), _tx.uncharged_reason == _FREE_OF),
+    )
+    .order_by(_tx.id)
+)
+_LINES = (
+    select(_line.reference, _line.component, _line.quantity, _line.unit, _line.rate, _line.amount_minor, _line.band)
+    .where(within(_line.reference))
+    .order_by(_line.reference, _line.position)
+)
+_POINTS = (
+    select(_reading.transaction_id, _reading.happened_at, _reading.register_wh)
+    .join(charging_transaction, and_(_tx.id == _reading.transaction_id, _tx.needs_spans, _tx.state == "ended"))
+    .where(
+        within(_reading.transaction_id), _reading.register_wh.is_not(None), _reading.flags.not_like(f"%{AFTER_THE_END}")
+    )
+    .order_by(_reading.transaction_id)
+)
+
+
+def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterator[Violation]:
+    """Return the ended transactions of a range whose charge is not what comes out again."""
+    parameters = {"first": ids.first, "last": ids.last}
+    streamed = connection.execution_options(yield_per=_READINGS_AT_ONCE)
+    ended = [as_fact(_Ended, row) for row in connection.execute(_ENDED, parameters)]
+    if not ended:
+        return
+    lines = _Groups(connection.execute(_LINES, parameters))
+    points = _Groups(streamed.execute(_POINTS, parameters))
+    for one in ended:
+        inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
+        charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
+        yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
+
+
+def _compare(one: _Ended, charge: Charge, stored: list[ChargeLine]) -> Iterator[Violation]:
+    if one.cost_minor != charge.total_minor:
+        found = {"transaction": one.transaction_id, "cost_minor": one.cost_minor, "computed": charge.total_minor}
+        yield violation(8, TOTAL, found.items())
+    expected = charge.lines if charge.total_minor else ()  # what costs nothing is not charged, and has no lines
+    if tuple(stored) != expected:
+        words = {"transaction": one.transaction_id, "lines": _word(stored), "computed": _word(expected)}
+        yield violation(8, LINES, words.items())
+
+
+def _word(lines: Any) -> str:  # noqa: ANN401 - a list or a tuple of lines
+    return " + ".join(
+        f"{one.component} {one.quantity} {one.unit} x {one.rate} {one.band} = {one.amount_minor}" for one in lines
+    )
+
+
+class _Groups:
+    """Rows that come ordered by the number they begin with, handed out number by number, in rising order."""
+
+    def __init__(self, rows: Any) -> None:  # noqa: ANN401 - a result
+        self._groups = groupby(rows, key=itemgetter(0))
+        self._next: tuple[int, Iterator[Any]] | None = next(self._groups, None)
+
+    def of(self, number: int) -> Iterator[Any]:
+        """Return the rows of a number, and pass over those of numbers before it."""
+        while self._next is not None and self._next[0] < number:
+            self._next = next(self._groups, None)
+        if self._next is None or self._next[0] != number:
+            return iter(())
+        return self._next[1]
