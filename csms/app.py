@@ -16,6 +16,7 @@ from csms.charging import store
 from csms.charging.engine import Engine
 from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
+from csms.commands.settings_checks import SettingsChecks
 from csms.config import Settings
 from csms.connections import Connections
 from csms.errors import ConfigurationError
@@ -65,6 +66,7 @@ async def run(
     central_system = CentralSystem(settings, engine, connections, dispatcher, clock.now)
     engine.on_commands = dispatcher.ring
     guards = Guards(engine, clock.now, connections.lag_ms)
+    checks = SettingsChecks(installation, connections, clock.now)
     engine.on_watches = guards.watch
     central_system.on_watches = guards.watch
     engine.on_availability = central_system.on_availability
@@ -81,6 +83,7 @@ async def run(
                 portal.serve(),
                 dispatcher.poll(),
                 guards.run(),
+                checks.run(),
                 engine.watch(3 * settings.statement_timeout_s),
                 central_system.note_heard_of(),
             )

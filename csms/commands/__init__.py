@@ -2,5 +2,6 @@
 
 dispatcher      claims a charge point's next command, sends it, records the answer
 answers         what a charge point's answer means for a command
+settings_checks begins the checks of stations' settings that are due
 remote          RemoteStartTransaction, RemoteStopTransaction
 """
