@@ -21,6 +21,7 @@ from csms.config import Settings
 from csms.connections import Connections
 from csms.errors import ConfigurationError
 from csms.installation import Installation, open_installation
+from csms.nightly import Nightly
 from csms.web.app import create_portal
 
 log = structlog.get_logger()
@@ -77,17 +78,10 @@ async def run(
         portal = _Portal(installation, engine, portal_socket)
         running = Running(installation, central_system.port, portal_socket.getsockname()[1])
         log.info("serving", ocpp_port=running.ocpp_port, portal_port=running.portal_port)
-        tasks = [
-            asyncio.create_task(each)
-            for each in (
-                portal.serve(),
-                dispatcher.poll(),
-                guards.run(),
-                checks.run(),
-                engine.watch(3 * settings.statement_timeout_s),
-                central_system.note_heard_of(),
-            )
-        ]
+        watching = engine.watch(3 * settings.statement_timeout_s)
+        work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
+        nightly = Nightly(installation, clock.now).run()
+        tasks = [asyncio.create_task(each) for each in (*work, nightly)]
         if on_ready is not None:
             on_ready(running)
         waiting = asyncio.create_task(stop.wait())

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     engine_queue_max: Positive = 20_000
     statement_timeout_s: Positive = 10
 
+    # The nightly verification of the ledger
+    verify_at: Annotated[str, Field(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:30"  # local; empty: never
+
     # The portal
     login_lifetime_s: Positive = 12 * 3600
     login_idle_s: Positive = 3600

@@ -303,6 +303,18 @@ alarm = Table(
     Column("cleared_at", Instant, nullable=True),
 )
 
+# The nightly verifications of the ledger. `due_at` is the claim: of several nodes one verifies.
+verification_run = Table(
+    "verification_run",
+    metadata,
+    Column("due_at", Instant, primary_key=True),
+    Column("node", String(60), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=True),
+    Column("violations", Integer, nullable=True),
+    Column("first_violation", String(300), nullable=False, server_default=""),
+)
+
 authorization_refusal = Table(
     "authorization_refusal",
     metadata,

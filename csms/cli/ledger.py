@@ -15,9 +15,11 @@ from csms.billing.reports import EntryView, find_card, list_entries
 from csms.billing.verification import Violation
 from csms.charging.verification import INVARIANTS, Progress, snapshot
 from csms.charging.verification import verify as verify_ledger
+from csms.charging.verification_runs import last_run
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, moment, say, show_json, show_table
 from csms.cli.refusals import Refusal
+from csms.installation import Installation
 
 commands = typer.Typer()
 
@@ -34,12 +36,18 @@ Wanted = Annotated[
 ]
 
 
+Last = Annotated[bool, typer.Option("--last", help="Only tell how the last nightly verification ended.")]
+
+
 @commands.command()
-def verify(*, invariant: Wanted = None, as_json: Json = False) -> None:
+def verify(*, invariant: Wanted = None, last: Last = False, as_json: Json = False) -> None:
     """Check all nine invariants on the live database: exit status 0: everything fits; 1: something does not, and is
     named.
     """
     with opened() as installation:
+        if last:
+            _tell_last(installation, as_json=as_json)
+            return
         found: list[Violation] = []
         count = 0
         with _progress(shown=not as_json) as on_step, snapshot(installation.database) as connection:
@@ -83,6 +91,23 @@ def journal(
         columns = ("entry", "recorded", "event", "by", "transaction", "debit", "credit", "amount")
         rows = (row for one in entries for row in _rows(one, currency, installation.settings.time_zone))
         show_table(columns, rows, right=("entry", "transaction", "amount"))
+
+
+def _tell_last(installation: Installation, *, as_json: bool) -> None:
+    with installation.database.reading() as connection:
+        run = last_run(connection)
+    if as_json:
+        show_json({"last": run, "sound": run is not None and run.is_sound})
+    elif run is None:
+        say("No nightly verification came to its end yet.")
+    else:
+        ended = moment(run.finished_at, installation.settings.time_zone)
+        found = (
+            f"{run.violations} violations. The first: {run.first_violation}" if run.violations else "everything fits."
+        )
+        say(f"Last verified: {ended} by {run.node}, {found}")
+    if run is None or not run.is_sound:
+        raise typer.Exit(1)
 
 
 @contextmanager

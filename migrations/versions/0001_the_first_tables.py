@@ -201,6 +201,16 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("identity", name="pk_unknown_charge_point"),
     )
     op.create_table(
+        "verification_run",
+        sa.Column("due_at", _INSTANT, nullable=False),
+        sa.Column("node", sa.String(length=60), nullable=False),
+        sa.Column("started_at", _INSTANT, nullable=False),
+        sa.Column("finished_at", _INSTANT, nullable=True),
+        sa.Column("violations", sa.Integer(), nullable=True),
+        sa.Column("first_violation", sa.String(length=300), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("due_at", name="pk_verification_run"),
+    )
+    op.create_table(
         "account_group_station_group",
         sa.Column("account_group_id", sa.Integer(), nullable=False),
         sa.Column("station_group_id", sa.Integer(), nullable=False),
