@@ -4,6 +4,7 @@ No money moves here: an account keeps its credit whatever becomes of its cards. 
 nothing.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,6 +21,9 @@ from csms.billing.books import (
     normalize_id_tag,
 )
 from csms.billing.prepaid import Refused
+
+SOLD_ID_TAG = re.compile(r"[A-Z0-9.*|=@+_]{1,20}")  # what is typed and printed without trouble
+PRINTED_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./-]{0,29}")
 
 _REPLACEABLE: tuple[CardState, ...] = ("active", "lost", "expired")  # a blocked one is unblocked first, by who may
 

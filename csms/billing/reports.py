@@ -4,6 +4,7 @@ Reads only, for the portal and the command line; every list has a limit. A movem
 sees it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,10 +14,11 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from csms.billing import models
 from csms.billing.books import CardState, normalize_id_tag
+from csms.billing.cards import StockCard
 from csms.billing.chart_of_accounts import Kind
 from csms.billing.customers import matching
 from csms.billing.reader_formats import ReaderFormat, id_tag_of
-from csms.db import as_fact
+from csms.db import any_of, as_fact
 
 _card, _account = models.card.c, models.ledger_account.c
 _entry, _transfer = models.journal_entry.c, models.transfer.c
@@ -156,6 +158,18 @@ def cards_of(connection: Connection, account_id: int) -> list[CardView]:
     """Return the cards of an account, the oldest first."""
     statement = _CARDS.where(_card.account_id == account_id).order_by(_card.created_at, _card.id_tag)
     return [as_fact(CardView, row) for row in connection.execute(statement)]
+
+
+def taken(connection: Connection, cards: Sequence[StockCard]) -> tuple[set[str], set[str]]:
+    """Return those id tags and printed numbers of a delivery that cards have already."""
+    tags = connection.execute(
+        select(_card.id_tag).where(any_of(_card.id_tag, "keys")), {"keys": [one.id_tag for one in cards]}
+    )
+    numbers = connection.execute(
+        select(_card.printed_number).where(any_of(_card.printed_number, "keys")),
+        {"keys": [one.printed_number for one in cards]},
+    )
+    return set(tags.scalars()), set(numbers.scalars())
 
 
 def count_cards(connection: Connection, *, search: str = "", by_customer: bool = False) -> int:

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from csms.billing.books import is_id_tag, normalize_id_tag
-from csms.billing.cards import ImportProblem, StockCard, within
+from csms.billing.books import normalize_id_tag
+from csms.billing.cards import PRINTED_NUMBER, SOLD_ID_TAG, ImportProblem, StockCard, within
 
 MOST_LINES = 20_000
-_LONGEST = {"printed_number": 30, "label": 100}
+_LONGEST_LABEL = 100
 _LONGEST_SHOWN = 40
 _COLUMNS = {
     "id_tag": "id_tag",
@@ -86,16 +86,16 @@ def _read_line(
     values = {name: " ".join(value.split()) for name, value in zip(header, fields, strict=True) if name}
     problems: list[ImportProblem] = []
     tag = normalize_id_tag(values["id_tag"])
-    if not is_id_tag(tag):
+    if not SOLD_ID_TAG.fullmatch(tag):
         problems.append(
-            ImportProblem(number, "id_tag", f"{_shown(values['id_tag'])} is no id tag of 1 to 20 characters.")
+            ImportProblem(number, "id_tag", f"{_shown(values['id_tag'])} is no id tag: 1 to 20 letters and digits.")
         )
-    if not values["printed_number"]:
-        problems.append(ImportProblem(number, "printed_number", "It is missing."))
-    for name, longest in _LONGEST.items():
-        value = values.get(name, "")
-        if len(value) > longest or not value.isprintable():
-            problems.append(ImportProblem(number, name, f"At most {longest} printable characters."))
+    if not PRINTED_NUMBER.fullmatch(values["printed_number"]):
+        why = f"{_shown(values['printed_number'])} is no printed number: 1 to 30 letters, digits and blanks."
+        problems.append(ImportProblem(number, "printed_number", why))
+    label = values.get("label", "")
+    if len(label) > _LONGEST_LABEL or not label.isprintable():
+        problems.append(ImportProblem(number, "label", f"At most {_LONGEST_LABEL} printable characters."))
     expires_at, why = _expiry(values.get("expires", ""), zone)
     if why:
         problems.append(ImportProblem(number, "expires", why))

@@ -18,6 +18,7 @@ from csms.web import auth
 from csms.web.forms import decode_form
 from csms.web.limits import read_body
 from csms.web.permissions import Permission
+from csms.web.uploads import read_upload
 from csms.web.visit import Portal, Visit, link
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class Page(msgspec.Struct, frozen=True):
     path: str
     function: PageFunction
     access: Access
+    upload: bool = False  # its form may bring a file
     live: bool = False  # a part that the browser fetches again and again: it keeps no login awake
 
 
@@ -64,7 +66,7 @@ async def _answer(visit: Visit, page: Page) -> Response:
         if page.access != "any login" and not visit.may(page.access):
             return problem(visit, 403)
     if page.method == "POST":
-        await _read_form(visit)
+        await _read_form(visit, page)
         if not visit.csrf or not hmac.compare_digest(visit.fields.pop("csrf", "").encode(), visit.csrf.encode()):
             log.warning("form without its token", path=page.path, address=visit.address)
             return problem(visit, 403, "form")
@@ -101,9 +103,14 @@ async def _touch(visit: Visit, token: str) -> None:
         log.warning("a login's use could not be noted", error=str(error))  # reading still works
 
 
-async def _read_form(visit: Visit) -> None:
+async def _read_form(visit: Visit, page: Page) -> None:
     kind = visit.request.headers.get("content-type", "").split(";")[0].strip().lower()
-    body = await read_body(visit.request, visit.portal.settings.max_form_bytes)
+    settings = visit.portal.settings
+    if page.upload and kind == "multipart/form-data":
+        body = await read_body(visit.request, settings.max_upload_bytes)
+        visit.fields, visit.file = await read_upload(visit.request, body)
+        return
+    body = await read_body(visit.request, settings.max_form_bytes)
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415, "The form came in a way that this portal does not read. Nothing was changed.")
     try:

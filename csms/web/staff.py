@@ -10,9 +10,10 @@ from hashlib import sha256
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from csms.billing.models import desk
+from csms.billing.reader_formats import ReaderFormat
 from csms.config import Settings
 from csms.db import as_fact
 from csms.web.models import login, login_link, staff
@@ -35,6 +36,7 @@ class StaffMember(msgspec.Struct, frozen=True):
     desk_name: str | None
     cash_account_id: int | None
     created_at: datetime
+    reader_format: ReaderFormat = "hex"  # what the card reader at the desk types
 
     @property
     def actor(self) -> str:
@@ -183,4 +185,5 @@ def _members() -> Select[Any]:
         desk.c.name,
         desk.c.cash_account_id,
         staff.c.created_at,
+        func.coalesce(desk.c.reader_format, "hex"),
     ).select_from(staff.outerjoin(desk, staff.c.desk_id == desk.c.id))

@@ -93,6 +93,7 @@ class Visit:
     member: StaffMember | None
     csrf: str
     fields: dict[str, str] = field(default_factory=dict)
+    file: bytes = b""  # what a form brought along
 
     @property
     def staff(self) -> StaffMember:

@@ -5,6 +5,7 @@ from sqlalchemy import Connection, func, select
 
 from csms.billing.models import desk, ledger_account
 from csms.billing.price_lists import PriceList, list_tariffs
+from csms.billing.reader_formats import ReaderFormat
 from csms.charging.models import charge_point, site
 from csms.db import as_fact
 
@@ -28,6 +29,7 @@ class DeskChoice(msgspec.Struct, frozen=True):
     site: str | None
     account_id: int
     cash_minor: int
+    reader_format: ReaderFormat
 
 
 class Choices(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ def load_choices(connection: Connection) -> Choices:
     sites = select(site.c.id, site.c.name, site.c.time_zone, stations).order_by(site.c.name).limit(_MOST)
     cash_minor = ledger_account.c.debits_minor - ledger_account.c.credits_minor
     desks = (
-        select(desk.c.id, desk.c.name, site.c.name, desk.c.cash_account_id, cash_minor)
+        select(desk.c.id, desk.c.name, site.c.name, desk.c.cash_account_id, cash_minor, desk.c.reader_format)
         .join_from(desk, ledger_account, ledger_account.c.id == desk.c.cash_account_id)
         .outerjoin(site, site.c.id == desk.c.site_id)
         .order_by(desk.c.name)

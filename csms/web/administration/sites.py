@@ -5,11 +5,15 @@ Nothing is deleted here: money was taken at a desk, and its account stays.
 
 from zoneinfo import available_timezones
 
+import msgspec
 from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from csms.billing.desks import DeskView
+from csms.billing import reports
+from csms.billing.desks import DeskView, set_reader_format
 from csms.billing.desks import add_desk as add_desk_row
+from csms.billing.reader_formats import READER_FORMATS, ReaderFormat, id_tag_of
 from csms.charging import sites
 from csms.web.administration.choices import load_choices
 from csms.web.forms import Form
@@ -23,6 +27,8 @@ async def show(visit: Visit) -> Response:
 
 async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int = 200) -> Response:
     choices = await visit.read(load_choices)
+    sample = visit.query("sample")
+    samples = await visit.read(lambda connection: _samples(connection, sample)) if sample else ()
     return visit.page(
         "administration/sites.html",
         status=status,
@@ -31,7 +37,27 @@ async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int =
         desk_form=desk_form,
         zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")),
         done=visit.query("done"),
+        formats=READER_FORMATS,
+        sample=sample,
+        samples=samples,
     )
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What a sample from a reader means in one format, and the card that it would be."""
+
+    reader_format: ReaderFormat
+    id_tag: str | None
+    card: reports.CardView | None
+
+
+def _samples(connection: Connection, typed: str) -> tuple[Sample, ...]:
+    found = []
+    for one in READER_FORMATS:
+        tag = id_tag_of(typed, one)
+        card = None if tag is None else reports.find_card(connection, tag)
+        found.append(Sample(one, tag, card if card is not None and card.id_tag == tag else None))
+    return tuple(found)
 
 
 async def add_site(visit: Visit) -> Response:
@@ -67,3 +93,15 @@ async def add_desk(visit: Visit) -> Response:
     if not form.valid:
         return await _page(visit, Form({"time_zone": visit.portal.settings.time_zone}), form, status=422)
     return visit.go("/sites", done="desk")
+
+
+async def set_reader(visit: Visit) -> Response:
+    """Say what the card reader of a desk types, from the next card on."""
+    form = Form(visit.fields)
+    desk_id = visit.path_number("desk_id")
+    reader_format = form.choice("reader_format", READER_FORMATS)
+    if not form.valid:
+        raise HTTPException(422, "The form could not be read. Nothing was changed.")
+    if not await visit.write(lambda connection: set_reader_format(connection, desk_id, reader_format)):
+        raise HTTPException(404, "There is no such desk.")
+    return visit.go("/sites", done="reader")

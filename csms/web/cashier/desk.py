@@ -1,20 +1,17 @@
 """The desk page and the card page: from a card held to the reader to its balance, movements and refusals.
 
-Reads only, apart from a card's state. Knows what a till is called, not what is in it.
+Reads only. Knows what a till is called, not what is in it.
 """
-
-from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from csms.billing import reports
-from csms.billing.books import Card, normalize_id_tag
-from csms.billing.prepaid import ChangeCardState
+from csms.billing import customers, receipts, reports
 from csms.charging import overview
 from csms.charging.overview import RefusalView, TransactionView
+from csms.web.cashier.reading import tag_from
 from csms.web.forms import Form
 from csms.web.visit import Visit
 
@@ -32,6 +29,9 @@ class CardPage(msgspec.Struct, frozen=True):
     movements: tuple[reports.Movement, ...]
     refusals: tuple[RefusalView, ...]
     running: tuple[TransactionView, ...]
+    receipts: dict[int, str]  # numbers of the movements' receipts, by entry
+    others: tuple[reports.CardView, ...]  # further cards of the account
+    customer: customers.CustomerView | None
 
 
 class Booking(msgspec.Struct, frozen=True):
@@ -48,12 +48,11 @@ async def show_desk(visit: Visit) -> Response:
     typed = visit.query("card")
     if not typed:
         return await _desk(visit, "", problem="")
-    card = await visit.read(lambda connection: reports.find_card(connection, typed))
+    reader_format = visit.staff.reader_format
+    card = await visit.read(lambda connection: reports.find_card(connection, typed, reader_format))
     if card is not None:
         return visit.go("/card", tag=card.id_tag)
-    id_tag = normalize_id_tag(typed)
-    sellable = 0 < len(id_tag) <= LONGEST_ID_TAG and id_tag.isascii()
-    return await _desk(visit, typed, problem="unknown", id_tag=id_tag if sellable else "")
+    return await _desk(visit, typed, problem="unknown", id_tag=tag_from(visit, typed))
 
 
 async def _desk(visit: Visit, typed: str, *, problem: str, id_tag: str = "") -> Response:
@@ -105,11 +104,16 @@ def _load(connection: Connection, id_tag: str) -> CardPage | None:
         return None
     movements: list[reports.Movement] = []
     running: list[TransactionView] = []
+    others: list[reports.CardView] = []
+    customer = None
     if card.account_id is not None:
         movements = reports.movements(connection, card.account_id, limit=_MOVEMENTS)
         running = overview.list_transactions(connection, state="open", account_id=card.account_id, limit=_RUNNING)
+        others = [one for one in reports.cards_of(connection, card.account_id) if one.id_tag != card.id_tag]
+        customer = customers.find_customer(connection, card.account_id)
+    numbers = receipts.numbers_of(connection, [one.entry_id for one in movements])
     refusals = overview.list_refusals(connection, id_tag=card.id_tag, limit=_REFUSALS)
-    return CardPage(card, tuple(movements), tuple(refusals), tuple(running))
+    return CardPage(card, tuple(movements), tuple(refusals), tuple(running), numbers, tuple(others), customer)
 
 
 def _booking(connection: Connection, shown: CardPage, key: str) -> reports.Movement | None:
@@ -120,19 +124,3 @@ def _booking(connection: Connection, shown: CardPage, key: str) -> reports.Movem
         if entry.idempotency_key in {f"top-up:{key}", f"issue:{key}"}
     }
     return next((one for one in shown.movements if one.entry_id in entry_ids), None)
-
-
-_STATES: tuple[Literal["active", "blocked", "lost"], ...] = ("active", "blocked", "lost")
-
-
-async def change_state(visit: Visit) -> Response:
-    """Block a card, mark it lost, or let it charge again."""
-    form = Form(visit.fields)
-    state = form.choice("state", _STATES)
-    id_tag = normalize_id_tag(form.text("tag", longest=LONGEST_ID_TAG))
-    if not form.valid:
-        raise HTTPException(422, "The form could not be read. Nothing was changed.")
-    outcome = await visit.portal.engine.submit(ChangeCardState(id_tag, state, visit.staff.actor))
-    if not isinstance(outcome, Card):
-        raise HTTPException(404, "There is no such card, or it was never sold.")
-    return visit.go("/card", tag=id_tag, done=state)

@@ -13,6 +13,7 @@ from csms.billing import prepaid, reports
 from csms.billing.books import normalize_id_tag
 from csms.errors import StorageUnavailable
 from csms.web.cashier.desk import LONGEST_ID_TAG, card_page
+from csms.web.cashier.reading import tag_from
 from csms.web.forms import Form
 from csms.web.visit import Visit
 
@@ -90,8 +91,9 @@ async def _another_card(visit: Visit, form: Form) -> str | None:
     typed = form.typed("amount")
     if len(normalize_id_tag(typed)) < _SHORTEST_READ or len(typed) > LONGEST_ID_TAG + _SEPARATORS:
         return None
-    card = await visit.read(lambda connection: reports.find_card(connection, typed))
-    return None if card is None or normalize_id_tag(typed) != card.id_tag else card.id_tag
+    tag = tag_from(visit, typed)
+    card = await visit.read(lambda connection: reports.find_card(connection, tag)) if tag else None
+    return None if card is None or tag != card.id_tag else card.id_tag
 
 
 _SHORTEST_READ = 6  # fewer characters are an amount

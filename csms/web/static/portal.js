@@ -53,3 +53,10 @@ for (const copy of document.querySelectorAll("button[data-copy]")) {
     copy.textContent = copy.dataset.done;
   });
 }
+
+// The page that a print was asked for opens the browser's print window by itself.
+for (const print of document.querySelectorAll("button[data-print]")) {
+  print.hidden = false;
+  print.addEventListener("click", () => window.print());
+  window.addEventListener("load", () => window.print());
+}

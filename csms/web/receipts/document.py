@@ -1,0 +1,140 @@
+"""What a receipt says, in words and written amounts: one document that the page and the PDF both show.
+
+Made of what `billing.receipts` and `charging.charge_receipts` read; knows no request and no paper.
+"""
+
+import msgspec
+
+from csms.billing.receipts import DeskReceipt, masked
+from csms.charging.charge_receipts import ChargeReceipt
+from csms.web.formatting import DASH, Formats
+from csms.web.texts import words
+
+_SIGNED_SHOWN = 2
+_LONGEST_SIGNED = 120
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One priced line: for what, how it was computed, and the amount."""
+
+    what: str
+    detail: str
+    amount: str
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """A name and its value."""
+
+    name: str
+    value: str
+    strong: bool = False
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A receipt, ready to be shown."""
+
+    title: str
+    code: str
+    heading: tuple[str, ...]  # who gives it
+    is_copy: bool
+    facts: tuple[Fact, ...]
+    lines: tuple[Line, ...]
+    sums: tuple[Fact, ...]
+    signed: tuple[Fact, ...]
+    notes: tuple[str, ...]
+
+
+def of_desk(one: DeskReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool) -> Document:
+    """Write the receipt of a sale or a top-up."""
+    facts = [
+        Fact("Receipt", one.code),
+        Fact("Date", f.exactly(one.recorded_at)),
+        Fact("Desk", one.desk),
+        Fact("Served by", one.actor.removeprefix("staff ")),
+    ]
+    if one.printed_number:
+        facts.append(Fact("Card", masked(one.printed_number)))
+    sums = [
+        Fact("Balance before", f.money(one.balance_before_minor)),
+        Fact("Paid", f.money(one.cash_minor), strong=True),
+        Fact("Balance after", f.money(one.balance_after_minor), strong=True),
+    ]
+    note = "Prepaid credit. Tax is part of the price of charging; the receipt of each charge shows it."
+    if one.tax_minor:
+        note = f"Prepaid credit. The amount includes {f.money(one.tax_minor)} of tax, due with this payment."
+    line = Line(words(one.event), "Credit for charging", f.money(one.cash_minor))
+    return Document(
+        "Receipt", one.code, heading, is_copy, tuple(facts), (line,), tuple(sums), (), (note, f"Times: {f.zone_name}")
+    )
+
+
+def of_charge(one: ChargeReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool) -> Document:
+    """Write the receipt of a charge."""
+    taken = one.settlement
+    sums = [Fact("Total", f.money(taken.total_minor), strong=True)]
+    if taken.tax_minor:
+        percent = "" if one.tariff is None else f" {f.number(one.tariff.tax_percent)} %"
+        sums.append(Fact(f"Tax included{percent}", f.money(taken.tax_minor)))
+    sums += [
+        Fact("Balance before", f.money(taken.balance_before_minor)),
+        Fact("Balance after", f.money(taken.balance_after_minor), strong=True),
+    ]
+    sums += [
+        Fact(f"{words(each.event)}, {f.moment(each.recorded_at)}", f.money(each.amount_minor, signed=True))
+        for each in taken.later
+    ]
+    signed = tuple(
+        Fact(f"{each.context or 'Sample'}, {f.exactly(each.happened_at)}", each.value[:_LONGEST_SIGNED])
+        for each in (*one.signed[:1], *one.signed[1:][-(_SIGNED_SHOWN - 1) :])
+    )
+    notes = [f"Times: {f.zone_name}"]
+    if one.signed:
+        notes.append(f"The meter signed {len(one.signed)} values; the operator hands the whole of them out on request.")
+    return Document(
+        "Charge receipt",
+        one.code,
+        heading,
+        is_copy,
+        tuple(_charge_facts(one, f)),
+        tuple(_charge_lines(one, f)),
+        tuple(sums),
+        signed,
+        tuple(notes),
+    )
+
+
+def _charge_facts(one: ChargeReceipt, f: Formats) -> list[Fact]:
+    transaction = one.one
+    place = transaction.charge_point if one.site is None else f"{one.site}, {transaction.charge_point}"
+    facts = [
+        Fact("Receipt", one.code),
+        Fact("Transaction", str(transaction.transaction_id)),
+        Fact("Station", f"{place}, connector {transaction.connector_id}"),
+        Fact("Card", masked(one.printed_number) if one.printed_number else DASH),
+        Fact("Started", f.exactly(transaction.started_at)),
+        Fact("Ended", f.exactly(transaction.ended_at)),
+        Fact("Energy", f.energy(transaction.energy_wh, 3), strong=True),
+        Fact("Meter at start", f.energy(transaction.meter_start_wh, 3)),
+    ]
+    if transaction.meter_stop_wh is not None:
+        facts.append(Fact("Meter at end", f.energy(transaction.meter_stop_wh, 3)))
+    if one.first_reading is not None and one.last_reading is not None:
+        facts += [
+            Fact("First reading", f"{f.energy(one.first_reading[1], 3)}, {f.clock_time(one.first_reading[0])}"),
+            Fact("Last reading", f"{f.energy(one.last_reading[1], 3)}, {f.clock_time(one.last_reading[0])}"),
+        ]
+    facts.append(Fact("Readings", str(one.reading_count)))
+    if one.tariff is not None:
+        facts.append(Fact("Tariff", one.tariff.name))
+    return facts
+
+
+def _charge_lines(one: ChargeReceipt, f: Formats) -> list[Line]:
+    found = []
+    for each in one.lines:
+        name = words(each.component) + (f", {each.band}" if each.band else "")
+        unit = f" {each.unit}" if each.unit else ""
+        per = f"/{each.unit}" if each.unit else ""
+        detail = f"{f.number(each.quantity)}{unit} \N{MULTIPLICATION SIGN} {f.rate(each.rate)}{per}"
+        found.append(Line(name, detail, f.money(each.amount_minor)))
+    return found
