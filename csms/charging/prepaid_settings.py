@@ -15,6 +15,7 @@ AUTHORIZATION_KEY = "AuthorizationKey"
 CACHE = "AuthorizationCacheEnabled"
 OWN_KEY = "a key of its own"  # what is wanted of AuthorizationKey; its value is nowhere to be read
 MOST_KEYS = 300  # of a report that are stored
+MOST_KEY_LENGTH, MOST_VALUE_LENGTH = 50, 500  # OCPP 1.6, 6.7
 DC_ABOVE_W = 43_000  # the most that a type 2 connector gives
 _SECRET = frozenset({AUTHORIZATION_KEY.casefold()})
 
@@ -82,6 +83,31 @@ def template_for(max_power_w: int | None, changes: Mapping[str, str | None]) -> 
         if value is not None:
             wishes[key.casefold()] = Wish(key if before is None else before.key, value, is_list=_is_list(key))
     return tuple(wishes.values())
+
+
+def problem_of_key(key: str) -> str | None:
+    """Return what is wrong with a key that a group wants to set, None where nothing is."""
+    if not key.isascii() or not key.isprintable() or " " in key or not 0 < len(key) <= MOST_KEY_LENGTH:
+        return f"A key has 1 to {MOST_KEY_LENGTH} characters and no blanks."
+    if key.casefold() in _SECRET:
+        return "Keys are made for each station; they are no setting of a group."
+    return None
+
+
+def problem_of_value(key: str, value: str) -> str | None:
+    """Return what is wrong with the value that a group wants for a key, None where nothing is."""
+    if len(value) > MOST_VALUE_LENGTH or not value.isprintable():
+        return f"A value has at most {MOST_VALUE_LENGTH} characters."
+    usual = next((one for one in TEMPLATE if one.key.casefold() == key.casefold()), None)
+    if usual is None:
+        return None
+    if usual.value in {"true", "false"} and value not in {"true", "false"}:
+        return "Either true or false."
+    if _number(usual.value) is not None and _number(value) is None:
+        return "A whole number."
+    if usual.is_list and _ENERGY not in measurands(value):
+        return f"A list of measurands with {_ENERGY}, which is what is charged for."
+    return None
 
 
 def _is_list(key: str) -> bool:

@@ -11,9 +11,11 @@ from starlette.responses import Response
 from csms.billing import reports
 from csms.billing.books import normalize_id_tag
 from csms.charging import models, overview
+from csms.charging.settings_view import SettingsView, find_settings
 from csms.commands.remote import remote_start, remote_stop
 from csms.web.administration.choices import Choices, load_choices
 from csms.web.forms import Form
+from csms.web.operations.standing import load_standing
 from csms.web.visit import PageOf, Visit
 
 _UNKNOWN = 20
@@ -63,16 +65,19 @@ async def station_page(visit: Visit, form: Form, *, status: int = 200) -> Respon
     """Render a station's page with its forms, marked where something is wrong."""
     charge_point_id = visit.path_number("charge_point_id")
 
-    def load(connection: Connection) -> tuple[StationPage | None, Choices]:
-        return _load(connection, charge_point_id), load_choices(connection)
+    def load(connection: Connection) -> tuple[StationPage | None, SettingsView | None, Choices]:
+        return _load(connection, charge_point_id), find_settings(connection, charge_point_id), load_choices(connection)
 
-    shown, choices = await visit.read(load)
+    shown, settings, choices = await visit.read(load)
+    station = _found(shown).station
     return visit.page(
         "operations/station.html",
         status=status,
         shown=_found(shown),
+        standing=await visit.read(lambda connection: load_standing(connection, visit, station)),
         station=_found(shown).station,
         choices=choices,
+        settings=settings,
         form=form,
         done=visit.query("done"),
     )
