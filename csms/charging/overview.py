@@ -1,5 +1,4 @@
-"""What people read of the energy: stations, connectors, transactions, readings, commands, refusals, what waits for a
-person.
+"""What people read of the energy: stations, connectors, transactions, readings, commands, refusals.
 
 Reads only, for the portal and the command line; every list has a limit. Energy in Wh, power in W, cost in minor units.
 """
@@ -144,20 +143,6 @@ class RefusalView(msgspec.Struct, frozen=True):
     reason: str
     attempts: int
     last_at: datetime
-
-
-class ReviewView(msgspec.Struct, frozen=True):
-    """Something a person has to look at."""
-
-    key: str
-    kind: str
-    charge_point: str
-    connector_id: int | None
-    transaction_id: int | None
-    explanation: str
-    evidence_json: str
-    recorded_at: datetime
-    resolved_at: datetime | None
 
 
 _TRANSACTIONS = select(
@@ -370,21 +355,3 @@ def list_refusals(connection: Connection, *, id_tag: str | None = None, limit: i
     return [
         as_fact(RefusalView, row) for row in connection.execute(statement.order_by(refusal.last_at.desc()).limit(limit))
     ]
-
-
-def list_review_items(connection: Connection, *, limit: int, offset: int = 0) -> list[ReviewView]:
-    """Return what waits for a person, newest first."""
-    item = models.review_item.c
-    statement = select(
-        item.key,
-        item.kind,
-        _cp.identity,
-        item.connector_id,
-        item.transaction_id,
-        item.explanation,
-        item.evidence_json,
-        item.recorded_at,
-        item.resolved_at,
-    ).join_from(models.review_item, models.charge_point, _cp.id == item.charge_point_id)
-    rows = connection.execute(statement.order_by(item.recorded_at.desc()).limit(limit).offset(offset))
-    return [as_fact(ReviewView, row) for row in rows]

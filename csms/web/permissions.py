@@ -10,8 +10,13 @@ Permission = Literal[
     "use the cash desk",  # find a card, top it up
     "sell cards",
     "see a card",
-    "block cards",
+    "block cards",  # and unblock, retire, let expire
+    "replace cards",  # a lost one by a new one
+    "import cards",  # into stock
     "see cards",
+    "print receipts",
+    "manage customers",
+    "erase customers",
     "see stations",
     "command stations",  # remote start and stop
     "manage stations",  # adopt, add, new key
@@ -19,22 +24,29 @@ Permission = Literal[
     "see the journal",
     "see tariffs",
     "manage tariffs",
+    "manage groups",  # of stations and of accounts
     "manage staff",
     "manage sites",  # and desks
     "see review items",
+    "resolve review items",
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 
 GRANTS: dict[Role, frozenset[Permission]] = {
-    "cashier": frozenset({"use the cash desk", "sell cards", "see a card"}),
+    "cashier": frozenset(
+        {"use the cash desk", "sell cards", "see a card", "replace cards", "print receipts", "manage customers"}
+    ),
     "supervisor": frozenset(
         {
             "use the cash desk",
             "sell cards",
             "see a card",
             "block cards",
+            "replace cards",
+            "print receipts",
+            "manage customers",
             "see cards",
             "see transactions",
             "see tariffs",
@@ -46,13 +58,23 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             "command stations",
             "see transactions",
             "see a card",
+            "print receipts",
             "see cards",
             "see tariffs",
             "see review items",
         },
     ),
     "accountant": frozenset(
-        {"see a card", "see cards", "see transactions", "see the journal", "see tariffs", "see review items"},
+        {
+            "see a card",
+            "print receipts",
+            "see cards",
+            "see transactions",
+            "see the journal",
+            "see tariffs",
+            "see review items",
+            "resolve review items",
+        },
     ),
     "administrator": frozenset(PERMISSIONS),
 }

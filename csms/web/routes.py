@@ -74,6 +74,8 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/transactions/{transaction_id:int}", transactions.show_one, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}/live", transactions.live, "see transactions", live=True),
     Page("GET", "/review", review.show, "see review items"),
+    Page("GET", "/review/{key}", review.show_one, "see review items"),
+    Page("POST", "/review/{key}", review.resolve, "resolve review items"),
     # accounting
     Page("GET", "/cards", cards.show, "see cards"),
     Page("GET", "/cards/import", imports.show, "import cards"),

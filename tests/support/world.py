@@ -20,7 +20,7 @@ from csms.billing import prepaid, reports
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.reports import CardView
 from csms.central_system import CentralSystem
-from csms.charging import models, overview, stations
+from csms.charging import models, overview, review_views, stations
 from csms.charging.engine import Input
 from csms.charging.guards import Guards
 from csms.charging.overview import TransactionView
@@ -132,10 +132,10 @@ class World:
         with self.database.reading() as connection:
             return overview.list_commands(connection, charge_point_id, limit=100)
 
-    def review_items(self) -> list[overview.ReviewView]:
+    def review_items(self) -> list[review_views.ReviewView]:
         """Return what waits for a person."""
         with self.database.reading() as connection:
-            return overview.list_review_items(connection, limit=100)
+            return review_views.list_items(connection, limit=100)
 
     def entries(self, event: str | None = None) -> list[reports.EntryView]:
         """Return journal entries, newest first."""

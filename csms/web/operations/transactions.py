@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from csms.billing import reports
 from csms.billing.tariffs import Tariff, decode_tariff
-from csms.charging import overview
+from csms.charging import overview, review_views
 from csms.web.operations.charts import Chart, draw
 from csms.web.visit import PageOf, Visit
 
@@ -30,6 +30,7 @@ class Evidence(msgspec.Struct, frozen=True):
     readings: tuple[overview.ReadingView, ...]
     readings_left_out: int
     chart: Chart | None
+    review_items: tuple[review_views.ReviewView, ...]
 
 
 async def show_list(visit: Visit) -> Response:
@@ -95,4 +96,5 @@ def _load(connection: Connection, transaction_id: int) -> Evidence | None:
         tuple(shown),
         len(readings) - len(shown),
         draw(readings, one.meter_start_wh, one.started_at),
+        tuple(review_views.list_items(connection, transaction_id=transaction_id, limit=_ENTRIES)),
     )
