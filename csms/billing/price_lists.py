@@ -167,7 +167,7 @@ def add_tariff(
     begin = new.valid_from or (None if newest is None else now)
     found = problems(new, one_tax_percent)
     if newest is not None and begin is not None:
-        found += _validity_problems(begin, new.valid_to, newest)
+        found += _validity_problems(begin, new.valid_to, newest, now)
     if found:
         return TariffRefused(tuple(found))
     default = connection.execute(select(_tariff.name).where(_tariff.is_default)).scalar()
@@ -186,12 +186,14 @@ def add_tariff(
     return as_fact(PriceList, connection.execute(_PRICE_LISTS.where(_tariff.id == tariff_id)).one())
 
 
-def _validity_problems(begin: datetime, end: datetime | None, newest: PriceList) -> list[Problem]:
+def _validity_problems(begin: datetime, end: datetime | None, newest: PriceList, now: datetime) -> list[Problem]:
     """Say how a new version does not fit after the newest one. One that begins with it replaces it altogether."""
     found = []
     number = newest.version
     if newest.valid_from is not None and begin < newest.valid_from:
         found.append(Problem("valid_from", f"version {number} begins at {_utc(newest.valid_from)}: not before that"))
+    elif begin < now:
+        found.append(Problem("valid_from", "lies in the past: the next version begins now at the earliest"))
     elif newest.valid_to is not None and begin > newest.valid_to:
         found.append(
             Problem("valid_from", f"version {number} ends at {_utc(newest.valid_to)}: there would be a gap until this")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from csms.billing.money import Currency, format_amount, parse_amount
 
-_MOST_FIELDS = 100
+_MOST_FIELDS = 300
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LARGEST_NUMBER = 2**31 - 1
 _RATE = re.compile(r"\d{1,9}([.,]\d{1,6})?", re.ASCII)

@@ -1,12 +1,10 @@
-"""Stations to adopt, keys, tariffs, staff, sites and desks."""
+"""Stations to adopt, keys, staff, sites and desks."""
 
 import re
-from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 
-from csms.billing.price_lists import list_tariffs
 from csms.charging import models, overview
 from csms.charging.stations import AddChargePoint, Admitted, Connect, TurnedAway
 from tests.web.portal import PASSWORD, PortalWorld
@@ -90,45 +88,6 @@ async def test_a_station_gets_a_site_and_a_tariff(portal: PortalWorld) -> None:
         found = overview.find_station(connection, "CP1")
     assert found is not None
     assert (found.site, found.tariff_id) == (None, None)
-
-
-async def test_a_tariff_gets_versions_and_one_is_the_default(portal: PortalWorld) -> None:
-    browser = await portal.logged_in("administrator")
-    await browser.get("/tariffs")
-    assert "€8.70" in browser.text  # 20 kWh at 0.35, 60 min at 0.02, 0.50 to start
-    fields = {"rate_per_kwh": "0,425", "rate_per_minute": "", "start_fee": "", "tax_percent": "20"}
-    await browser.post("/tariffs", name="Standard", **fields)
-    await browser.post("/tariffs", name="Night", **fields)
-    with portal.database.reading() as connection:
-        tariffs = {(one.name, one.version): one for one in list_tariffs(connection)}
-    assert tariffs["Standard", 2].rate_per_kwh == Decimal("0.425")
-    assert tariffs["Standard", 2].is_default
-    assert not tariffs["Standard", 1].is_default
-    assert not tariffs["Night", 1].is_default
-    await browser.post(f"/tariffs/{tariffs['Night', 1].tariff_id}/default")
-    assert (await browser.post("/tariffs/999/default")).status_code == 404
-    with portal.database.reading() as connection:
-        assert [one.name for one in list_tariffs(connection) if one.is_default] == ["Night"]
-
-
-@pytest.mark.parametrize(
-    ("changed", "why"),
-    [
-        ({"name": ""}, "Please fill this in"),
-        ({"rate_per_kwh": ""}, "needs a price per kWh or per minute"),
-        ({"rate_per_kwh": "-1"}, "at most six decimals"),
-        ({"rate_per_kwh": "0.1234567"}, "at most six decimals"),
-        ({"rate_per_kwh": "1e5"}, "at most six decimals"),
-        ({"start_fee": "0.005"}, "more than 2 decimals"),
-        ({"tax_percent": "101"}, "At most 100"),
-    ],
-)
-async def test_a_wrong_tariff_is_marked(sqlite_portal: PortalWorld, changed: dict[str, str], why: str) -> None:
-    browser = await sqlite_portal.logged_in("administrator")
-    await browser.get("/tariffs")
-    fields = {"name": "N", "rate_per_kwh": "0.3", "rate_per_minute": "", "start_fee": "", "tax_percent": "20"}
-    response = await browser.post("/tariffs", **(fields | changed))
-    assert (response.status_code, why in browser.text) == (422, True)
 
 
 async def test_a_new_person_logs_in_by_a_link_that_is_shown_once(portal: PortalWorld) -> None:

@@ -5,6 +5,7 @@ A key is made here, shown once, and stored as a salted hash. Knows no connection
 
 import re
 import secrets
+from decimal import Decimal
 from typing import Literal
 
 from sqlalchemy import update
@@ -19,6 +20,7 @@ from csms.web.operations.stations import find_by_id, station_page
 from csms.web.visit import Visit
 
 _PROFILES: tuple[Literal["1", "0"], ...] = ("1", "0")
+_MOST_KW = Decimal(2000)
 _KEY_BYTES = 20  # the most that OCPP allows (Security Whitepaper, A00.FR.205)
 _SALT_BYTES = 16
 _IDENTITY = re.compile(r"[^\s:][^:]{0,254}")  # a colon would end the user name of Basic authentication
@@ -81,20 +83,21 @@ def _ready(visit: Visit, charge_point_id: int, identity: str, key: bytes | None)
 
 
 async def change_settings(visit: Visit) -> Response:
-    """Say where a station stands and which tariff it has."""
+    """Say where a station stands, in which group, how strong it is, and which tariff it has."""
     charge_point_id = visit.path_number("charge_point_id")
     form = Form(visit.fields)
-    site_id, tariff_id = form.number("site_id"), form.number("tariff_id")
+    site_id, tariff_id, group_id = form.number("site_id"), form.number("tariff_id"), form.number("group_id")
+    max_kw = form.rate("max_power", most=_MOST_KW)
     if form.valid:
         statement = (
             update(models.charge_point)
             .where(models.charge_point.c.id == charge_point_id)
-            .values(site_id=site_id, tariff_id=tariff_id)
+            .values(site_id=site_id, tariff_id=tariff_id, group_id=group_id, max_power_w=int(max_kw * 1000) or None)
         )
         try:
             await visit.write(lambda connection: connection.execute(statement))
         except IntegrityError:
-            form.refuse("site_id", "This site or tariff does not exist any more.")
+            form.refuse("site_id", "This site, group or tariff does not exist any more.")
     if not form.valid:
         return await station_page(visit, form, status=422)
     return visit.go(f"/stations/{charge_point_id}", done="settings")

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from csms.billing import customers, receipts, reports
 from csms.charging import overview
 from csms.charging.overview import RefusalView, TransactionView
+from csms.web.cashier.group import load_groups
 from csms.web.cashier.reading import tag_from
 from csms.web.forms import Form
 from csms.web.visit import Visit
@@ -88,6 +89,7 @@ async def card_page(visit: Visit, id_tag: str, form: Form, *, status: int = 200,
         quick_minor=quick_amounts(visit),
         shown=shown,
         card=shown.card,
+        groups=await visit.read(lambda connection: load_groups(connection, shown.card.account_id)),
     )
 
 

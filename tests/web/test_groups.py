@@ -1,0 +1,128 @@
+"""Groups of stations and of accounts on their pages, and the group of a card's account on the card's."""
+
+import pytest
+from sqlalchemy import select
+
+from csms.billing import models
+from csms.billing.account_groups import AccountLimits, find_account_group
+from csms.charging.groups import StationPolicy, allowed_groups, find_station_group, place_of
+from csms.charging.stations import AddChargePoint
+from tests.web.portal import CARD, PortalWorld
+
+
+async def test_a_group_of_stations_has_a_policy_and_members(portal: PortalWorld) -> None:
+    station = await portal.engine.submit(AddChargePoint("CP1", 0, None, None))
+    browser = await portal.logged_in("administrator")
+    await browser.get("/groups")
+    response = await browser.post("/groups/stations", name="Harbour <b>")
+    assert response.url.path == "/groups/stations/1"
+    assert "<b>" not in response.text
+    policy = {"is_free": "yes", "stop_below_w": "500", "stop_after": "20", "unlock_when_stop_fails": "yes"}
+    await browser.post("/groups/stations/1", name="Pier", **policy)
+    assert "Saved" in browser.text
+    with portal.database.reading() as connection:
+        group = find_station_group(connection, name="Pier")
+    assert group is not None
+    expected = StationPolicy(
+        is_free=True, stop_below_w=500, stop_after_s=1200, unlock_when_stop_fails=True, limits_offline=False
+    )
+    assert group.policy == expected
+    await browser.post("/groups/stations/1/members", station="CP1", act="add")
+    assert "CP1" in browser.text
+    with portal.database.reading() as connection:
+        place = place_of(connection, station)
+    assert place is not None
+    assert place.group == "Pier"
+    await browser.post("/groups/stations/1/members", station="CP1", act="remove")
+    with portal.database.reading() as connection:
+        place = place_of(connection, station)
+    assert place is not None
+    assert place.group is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"name": ""}, "Please fill this in"),
+        ({"name": "Other"}, "name already"),
+        ({"name": "Harbour", "stop_below_w": "500"}, "Both together"),
+        ({"name": "Harbour", "stop_after": "x"}, "A whole number"),
+        ({"name": "Harbour", "stop_below_w": "9999999", "stop_after": "1"}, "At most 1000000 W"),
+    ],
+)
+async def test_a_wrong_policy_is_marked(sqlite_portal: PortalWorld, fields: dict[str, str], why: str) -> None:
+    browser = await sqlite_portal.logged_in("administrator")
+    await browser.get("/groups")
+    await browser.post("/groups/stations", name="Harbour")
+    await browser.post("/groups/stations", name="Other")
+    response = await browser.post("/groups/stations/1", **fields)
+    assert (response.status_code, why in browser.text) == (422, True)
+    with sqlite_portal.database.reading() as connection:
+        group = find_station_group(connection, name="Harbour")
+    assert group is not None
+    assert group.policy == StationPolicy()
+
+
+async def test_a_group_of_accounts_has_limits_places_and_cards(portal: PortalWorld) -> None:
+    browser = await portal.logged_in("administrator")
+    await browser.get("/groups")
+    await browser.post("/groups/stations", name="Harbour")
+    response = await browser.post("/groups/accounts", group_name="Staff")
+    assert response.url.path == "/groups/accounts/1"
+    amounts = {"minimum_start_credit": "2", "daily_spend": "40", "maximum_top_up": "", "maximum_balance": "100,50"}
+    await browser.post("/groups/accounts/1", name="Staff", simultaneous="3", is_staff="yes", allowed_1="yes", **amounts)
+    with portal.database.reading() as connection:
+        group = find_account_group(connection, name="Staff")
+        assert allowed_groups(connection, 1) == {1}
+    assert group is not None
+    assert group.limits == AccountLimits(200, 10_050, None, 4000, 3, is_staff=True)
+    await browser.post("/groups/accounts/1/members", card="1000 1", act="add")
+    assert "1000 1" in browser.text
+    await browser.get("/card", tag=CARD)
+    await browser.post("/card/group", tag=CARD, group_id="")
+    with portal.database.reading() as connection:
+        groups = set(connection.execute(select(models.ledger_account.c.group_id)).scalars())
+    assert groups == {None}
+    await browser.post("/card/group", tag=CARD, group_id="1")
+    await browser.get("/groups/accounts/1")
+    assert "1000 1" in browser.text
+    await browser.post("/groups/accounts/1/members", card=CARD, act="remove")
+    assert "No card is in this group yet" in browser.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "why"),
+    [
+        ("/groups/accounts", {"group_name": ""}, "Please fill this in"),
+        ("/groups/accounts", {"group_name": "Staff"}, "name already"),
+        ("/groups/accounts/1", {"name": "Staff", "daily_spend": "-1"}, "cannot be negative"),
+        ("/groups/accounts/1", {"name": "Staff", "maximum_balance": "lots"}, "not an amount"),
+        ("/groups/accounts/1", {"name": "Staff", "simultaneous": "0"}, "From 1 to"),
+        ("/groups/accounts/1/members", {"card": "nobody"}, "no such card"),
+        ("/groups/stations/1/members", {"station": "CP9"}, "no such station"),
+        ("/groups/stations", {"name": "Harbour"}, "name already"),
+    ],
+)
+async def test_a_wrong_group_is_marked(sqlite_portal: PortalWorld, path: str, fields: dict[str, str], why: str) -> None:
+    browser = await sqlite_portal.logged_in("administrator")
+    await browser.get("/groups")
+    await browser.post("/groups/stations", name="Harbour")
+    await browser.post("/groups/accounts", group_name="Staff")
+    response = await browser.post(path, **fields)
+    assert (response.status_code, why in browser.text) == (422, True)
+    assert 'aria-invalid="true"' in browser.text
+
+
+async def test_what_is_not_there_is_not_found(sqlite_portal: PortalWorld) -> None:
+    browser = await sqlite_portal.logged_in("administrator")
+    for path in ("/groups/stations/7", "/groups/accounts/7", "/tariffs/7"):
+        assert (await browser.get(path)).status_code == 404
+    await browser.get("/groups")
+    assert (await browser.post("/card/group", tag=CARD, group_id="7")).status_code == 422
+    assert (await browser.post("/card/group", tag="0499", group_id="")).status_code == 404
+
+
+async def test_a_supervisor_sees_no_form_for_the_group(sqlite_portal: PortalWorld) -> None:
+    browser = await sqlite_portal.logged_in("supervisor")
+    await browser.get("/card", tag=CARD)
+    assert "Group of the account" not in browser.text
