@@ -18,10 +18,12 @@ from csms.cli import arguments
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
+from csms.cli.station_settings import show_settings
 from csms.config import Settings
 from csms.installation import Installation
 
 commands = typer.Typer()
+commands.command("settings")(show_settings)
 
 _KEY_BYTES, _SALT_BYTES = 20, 16
 
