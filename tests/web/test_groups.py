@@ -79,7 +79,9 @@ async def test_a_group_of_accounts_has_limits_places_and_cards(portal: PortalWor
     await browser.post("/groups/accounts/1/members", card="1000 1", act="add")
     assert "1000 1" in browser.text
     await browser.get("/card", tag=CARD)
+    assert '<option value="1" selected>Staff</option>' in browser.text
     await browser.post("/card/group", tag=CARD, group_id="")
+    assert "Saved" in browser.text
     with portal.database.reading() as connection:
         groups = set(connection.execute(select(models.ledger_account.c.group_id)).scalars())
     assert groups == {None}
@@ -124,5 +126,5 @@ async def test_what_is_not_there_is_not_found(sqlite_portal: PortalWorld) -> Non
 
 async def test_a_supervisor_sees_no_form_for_the_group(sqlite_portal: PortalWorld) -> None:
     browser = await sqlite_portal.logged_in("supervisor")
-    await browser.get("/card", tag=CARD)
+    assert (await browser.get("/card", tag=CARD)).status_code == 200
     assert "Group of the account" not in browser.text

@@ -89,7 +89,7 @@ async def card_page(visit: Visit, id_tag: str, form: Form, *, status: int = 200,
         quick_minor=quick_amounts(visit),
         shown=shown,
         card=shown.card,
-        groups=await visit.read(lambda connection: load_groups(connection, shown.card.account_id)),
+        account_group=await visit.read(lambda connection: load_groups(connection, shown.card.account_id)),
     )
 
 
