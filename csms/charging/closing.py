@@ -22,7 +22,6 @@ BELOW_START = "meter stop below meter start"
 NO_ACCOUNT = "no account"
 WAITING = (IMPLAUSIBLE, BELOW_START)  # reasons why nothing is charged until a person decided; the hold stays open
 _HARMLESS_DEFICIT_WH = 10
-_PATIENCE_S = 30  # beyond the interval of the readings
 _ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most
 
 
@@ -42,8 +41,7 @@ def most_wh(one: Transaction, at: datetime, now: datetime, policy: Policy) -> in
 
 def zombie_wait(one: Transaction, policy: Policy) -> timedelta:
     """Return how long a transaction that may be over is waited for: one that is read seldom gets more time."""
-    interval_s = 0 if one.interval_s is None else one.interval_s + _PATIENCE_S
-    return timedelta(seconds=max(policy.zombie_wait_s, interval_s))
+    return timedelta(seconds=max(policy.zombie_wait_s, 2 * (one.interval_s or 0)))
 
 
 def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]:

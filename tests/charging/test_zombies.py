@@ -1,0 +1,87 @@
+"""Transactions that may be over without a stop, played over a real socket: asked, waited for, kept for a person."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from csms.config import Settings
+from tests.support.peer import Peer
+from tests.support.world import CARD, World, open_world
+
+BOOT = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+
+
+@pytest.fixture
+async def impatient(make_settings: Callable[..., Settings]) -> AsyncIterator[World]:
+    """A world that waits a second for a sign of life."""
+    async with open_world(make_settings(zombie_wait_s=1)) as opened:
+        yield opened
+
+
+async def _available(peer: Peer) -> None:
+    await peer.call("StatusNotification", {"connectorId": 1, "status": "Available", "errorCode": "NoError"})
+
+
+async def _begin(peer: Peer) -> int:
+    now = datetime.now(UTC).isoformat()
+    number: int = (await peer.start(CARD, 1000, now))["transactionId"]
+    await peer.read(number, now, 1200)
+    return number
+
+
+async def _until_over(world: World, number: int) -> None:
+    for _ in range(100):
+        if world.transaction(number).state != "open":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it was never taken for over")
+
+
+@pytest.mark.parametrize("sign", ["available", "boot"])
+async def test_a_transaction_whose_connector_is_free_again_is_asked_for_and_then_closed_into_review(
+    impatient: World, sign: str
+) -> None:
+    world = impatient
+    async with world.station() as peer:
+        number = await _begin(peer)
+        for _ in range(2):
+            await (_available(peer) if sign == "available" else peer.call("BootNotification", BOOT))
+        message_id, action, payload = await peer.next_command()
+        assert (action, payload) == ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1})
+        await peer.answer(message_id, {"status": "Accepted"})
+        await _until_over(world, number)
+        one = world.transaction(number)
+        assert (one.state, one.energy_wh) == ("orphaned", 200)
+        assert [item.kind for item in world.review_items()] == ["orphaned transaction"]
+        assert one.held_minor == one.cost_minor  # the rest of the credit is free
+        # It locks nobody out: the card begins again at once.
+        again = await peer.start(CARD, 1300, datetime.now(UTC).isoformat())
+        assert again["idTagInfo"]["status"] == "Accepted"
+
+
+async def test_a_transaction_that_is_heard_of_again_goes_on(impatient: World) -> None:
+    async with impatient.station() as peer:
+        number = await _begin(peer)
+        await _available(peer)
+        await peer.read(number, datetime.now(UTC).isoformat(), 1250)
+        await asyncio.sleep(1.5)
+        assert impatient.transaction(number).state == "open"
+    assert impatient.review_items() == []
+
+
+async def test_the_late_stop_of_a_zombie_is_charged_and_nothing_is_left_to_decide(impatient: World) -> None:
+    world = impatient
+    async with world.station() as peer:
+        number = await _begin(peer)
+        await _available(peer)
+        await _until_over(world, number)
+        for _ in range(2):
+            await peer.stop(number, 1500, datetime.now(UTC).isoformat())
+    one = world.transaction(number)
+    assert (one.state, one.energy_wh, one.uncharged_reason) == ("ended", 500, None)
+    (item,) = world.review_items()
+    assert (item.decision, item.resolved_by) == ("stop came", "charge point")
+    assert world.card().held_minor == 0
+    assert len(world.entries("settle")) == 1
