@@ -58,7 +58,11 @@ class Nightly:
                 await asyncio.to_thread(self.verify_if_due)
                 await asyncio.sleep(look_every_s)
         finally:
-            self._stopping.set()
+            self.stop()
+
+    def stop(self) -> None:
+        """End a verification that is under way at its next step."""
+        self._stopping.set()
 
     def verify_if_due(self) -> bool:
         """Verify unless the last night's verification was done, or is another node's; tell whether it was done here."""

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     String,
     Subquery,
-    and_,
     bindparam,
     case,
     cast,
@@ -36,6 +35,8 @@ _ROWS_AT_ONCE = 500
 _account, _entry = models.ledger_account.c, models.journal_entry.c
 _transfer, _hold, _line = models.transfer.c, models.hold.c, models.charge_line.c
 _desk = models.desk.c
+_settle_entry = models.journal_entry.alias("settle_entry")
+_settle = _settle_entry.c
 
 Scope = Literal["everything", "transactions", "entries"]
 
@@ -96,19 +97,16 @@ def within(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.between(bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger))
 
 
-def settlements() -> Subquery:
-    """Return what was charged per `reference` of the range: number of settle entries and their total."""
-    return (
-        select(
-            _entry.reference.label("reference"),
-            func.count(_entry.id.distinct()).label("entries"),
-            func.coalesce(func.sum(_transfer.amount_minor), 0).label("total_minor"),
-        )
-        .select_from(models.journal_entry.outerjoin(models.transfer, _transfer.entry_id == _entry.id))
-        .where(_entry.event == "settle", within(_entry.reference))
-        .group_by(_entry.reference)
-        .subquery("settlement")
-    )
+def is_settled(reference: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Tell whether a transaction has a settle entry."""
+    return exists().where(_settle.reference == reference, _settle.event == "settle")
+
+
+def settled_minor(reference: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return what was settled for a transaction; null where nothing was."""
+    joined = models.transfer.join(_settle_entry, _settle.id == _transfer.entry_id)
+    total = select(func.sum(_transfer.amount_minor)).select_from(joined)
+    return total.where(_settle.reference == reference, _settle.event == "settle").scalar_subquery()
 
 
 def _transfer_checks(currency: Currency) -> tuple[Check, ...]:
@@ -201,7 +199,6 @@ def _total(column: str, sums: Subquery) -> Check:
 def _repetition_checks() -> tuple[Check, ...]:
     """Invariants 5 and 6, as far as stored rows can show them: nothing was posted or reversed twice."""
     times = func.count()
-    settled = settlements()
     return (
         Check(
             5,
@@ -211,7 +208,10 @@ def _repetition_checks() -> tuple[Check, ...]:
         Check(
             5,
             "a transaction is settled once",
-            select(settled.c.reference.label("transaction"), settled.c.entries).where(settled.c.entries > 1),
+            select(_entry.reference.label("transaction"), times.label("entries"))
+            .where(within(_entry.reference), _entry.event == "settle")
+            .group_by(_entry.reference)
+            .having(times > 1),
             "transactions",
         ),
         Check(
@@ -227,23 +227,23 @@ def _repetition_checks() -> tuple[Check, ...]:
 
 def _hold_checks() -> tuple[Check, ...]:
     """Invariants 3 and 6: a hold is resolved once, and a settled one has its entry, paid by its account."""
-    settled = settlements()
-    with_entry = models.hold.outerjoin(settled, settled.c.reference == _hold.reference)
-    has_hold = exists().where(_hold.reference == settled.c.reference)
-    other_account = and_(_entry.event == "settle", _transfer.debit_account_id != _hold.account_id)
+    has_hold = exists().where(_hold.reference == _entry.reference)
+    total = settled_minor(_hold.reference).label("total_minor")
     return (
         Check(
             3,
             "a hold is settled exactly where there is a settle entry",
-            select(_hold.reference.label("transaction"), _hold.state.label("hold"), settled.c.entries)
-            .select_from(with_entry)
-            .where(within(_hold.reference), (_hold.state == "settled") != settled.c.reference.is_not(None)),
+            select(_hold.reference.label("transaction"), _hold.state.label("hold"), total).where(
+                within(_hold.reference), (_hold.state == "settled") != is_settled(_hold.reference)
+            ),
             "transactions",
         ),
         Check(
             3,
             "a settle entry resolves a hold",
-            select(settled.c.reference.label("transaction"), settled.c.total_minor).where(~has_hold),
+            select(_entry.reference.label("transaction"), _entry.id.label("entry")).where(
+                within(_entry.reference), _entry.event == "settle", ~has_hold
+            ),
             "transactions",
         ),
         Check(
@@ -255,7 +255,7 @@ def _hold_checks() -> tuple[Check, ...]:
                     models.hold, _hold.reference == _entry.reference
                 )
             )
-            .where(within(_entry.reference), other_account),
+            .where(within(_entry.reference), _entry.event == "settle", _transfer.debit_account_id != _hold.account_id),
             "transactions",
         ),
     )
@@ -263,23 +263,27 @@ def _hold_checks() -> tuple[Check, ...]:
 
 def _charge_checks() -> tuple[Check, ...]:
     """Invariant 3: a charge explains itself, its lines sum to what was taken."""
-    settled = settlements()
     lines = select(_line.reference.label("reference"), func.sum(_line.amount_minor).label("total"))
     lined = lines.where(within(_line.reference)).group_by(_line.reference).subquery("lined")
+    total = func.sum(_transfer.amount_minor)
+    sums = func.coalesce(func.max(lined.c.total), 0)
+    joined = models.journal_entry.outerjoin(models.transfer, _transfer.entry_id == _entry.id)
     return (
         Check(
             3,
             "the lines of a charge sum to its settle entry",
-            select(settled.c.reference.label("transaction"), settled.c.total_minor, lined.c.total.label("lines_minor"))
-            .select_from(settled.outerjoin(lined, lined.c.reference == settled.c.reference))
-            .where(settled.c.total_minor != func.coalesce(lined.c.total, 0)),
+            select(_entry.reference.label("transaction"), total.label("total_minor"), sums.label("lines_minor"))
+            .select_from(joined.outerjoin(lined, lined.c.reference == _entry.reference))
+            .where(within(_entry.reference), _entry.event == "settle")
+            .group_by(_entry.reference)
+            .having(func.coalesce(total, 0) != sums),
             "transactions",
         ),
         Check(
             3,
             "charge lines belong to a settle entry",
             select(lined.c.reference.label("transaction"), lined.c.total.label("lines_minor")).where(
-                ~exists().where(_entry.reference == lined.c.reference, _entry.event == "settle")
+                ~is_settled(lined.c.reference)
             ),
             "transactions",
         ),

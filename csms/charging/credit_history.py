@@ -35,7 +35,7 @@ _FREE = '{"tariff_id":0,%'  # what a transaction at a station carries where nobo
 _tx, _hold, _entry, _transfer = charging_transaction.c, hold.c, journal_entry.c, transfer.c
 
 
-class _Start(msgspec.Struct, frozen=True):
+class _Start(msgspec.Struct, frozen=True, gc=False):
     """A transaction that began, and the hold that was placed for it."""
 
     account_id: int

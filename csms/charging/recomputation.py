@@ -33,7 +33,7 @@ RULES = (LINES, TOTAL)
 _tx, _line, _reading = charging_transaction.c, charge_line.c, reading.c
 
 
-class _Ended(msgspec.Struct, frozen=True):
+class _Ended(msgspec.Struct, frozen=True, gc=False):
     """What a charge was computed from."""
 
     transaction_id: int

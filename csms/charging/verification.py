@@ -20,14 +20,13 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, and_, exists, func, literal, or_, select, text
+from sqlalchemy import BigInteger, Column, Connection, and_, exists, func, literal, or_, select, text
 
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.money import Currency
-from csms.billing.verification import Check, Range, Scope, Violation, run, settlements, within
+from csms.billing.verification import Check, Range, Scope, Violation, is_settled, run, settled_minor, within
 from csms.billing.verification import checks as checks_of_money
 from csms.charging import credit_history, recomputation
 from csms.charging.closing import WAITING
@@ -177,39 +176,28 @@ def _hold_checks() -> tuple[Check, ...]:
 
 def _charge_checks() -> tuple[Check, ...]:
     """Invariant 3: every ended transaction is charged exactly once or carries an explicit reason why not."""
-    settled = settlements()
-    ended, reason = _tx.state == "ended", _tx.uncharged_reason
-    with_settlement = charging_transaction.outerjoin(settled, settled.c.reference == _tx.id)
-    has_settlement = settled.c.reference.is_not(None)
+    ended, reason, settled = and_(within(_tx.id), _tx.state == "ended"), _tx.uncharged_reason, is_settled(_tx.id)
+    total = settled_minor(_tx.id)
     one = (_tx.id.label("transaction"), _tx.cost_minor)
-
-    def joined(*more: ColumnElement[Any], where: ColumnElement[bool]) -> Any:  # noqa: ANN401 - SQLAlchemy's Select
-        return select(*one, *more).select_from(with_settlement).where(within(_tx.id), where)
-
     return (
         Check(
             3,
             "an ended transaction is charged or says why not",
-            joined(_tx.account_id.label("account"), where=and_(ended, reason.is_(None), ~has_settlement)),
+            select(*one, _tx.account_id.label("account")).where(ended, reason.is_(None), ~settled),
             "transactions",
         ),
         Check(
             3,
             "a transaction that says why it is not charged has no settle entry and no cost",
-            joined(
-                reason,
-                settled.c.total_minor.label("settled_minor"),
-                where=and_(ended, reason.is_not(None), or_(has_settlement, _tx.cost_minor != 0)),
+            select(*one, reason, total.label("settled_minor")).where(
+                ended, reason.is_not(None), or_(settled, _tx.cost_minor != 0)
             ),
             "transactions",
         ),
         Check(
             3,
             "the settle entry of a transaction sums to its cost",
-            joined(
-                settled.c.total_minor.label("settled_minor"),
-                where=and_(ended, reason.is_(None), has_settlement, settled.c.total_minor != _tx.cost_minor),
-            ),
+            select(*one, total.label("settled_minor")).where(ended, reason.is_(None), settled, total != _tx.cost_minor),
             "transactions",
         ),
     )
@@ -217,14 +205,14 @@ def _charge_checks() -> tuple[Check, ...]:
 
 def _settlement_checks() -> tuple[Check, ...]:
     """Invariant 3, from the other side: what was settled is a transaction that ended, and its account paid."""
-    settled = settlements()
-    ended = _tx.state == "ended"
+    entry = journal_entry.c
+    has_ended = exists().where(_tx.id == entry.reference, _tx.state == "ended")
     return (
         Check(
             3,
             "only an ended transaction is settled",
-            select(settled.c.reference.label("transaction"), settled.c.total_minor.label("settled_minor")).where(
-                ~exists().where(_tx.id == settled.c.reference, ended)
+            select(entry.reference.label("transaction"), settled_minor(entry.reference).label("settled_minor")).where(
+                within(entry.reference), entry.event == "settle", ~has_ended
             ),
             "transactions",
         ),

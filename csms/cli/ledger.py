@@ -96,17 +96,17 @@ def journal(
 def _tell_last(installation: Installation, *, as_json: bool) -> None:
     with installation.database.reading() as connection:
         run = last_run(connection)
+    if run is None:
+        raise Refusal("No nightly verification came to its end yet.")
     if as_json:
-        show_json({"last": run, "sound": run is not None and run.is_sound})
-    elif run is None:
-        say("No nightly verification came to its end yet.")
+        show_json({"last": run, "sound": run.is_sound})
     else:
         ended = moment(run.finished_at, installation.settings.time_zone)
         found = (
             f"{run.violations} violations. The first: {run.first_violation}" if run.violations else "everything fits."
         )
         say(f"Last verified: {ended} by {run.node}, {found}")
-    if run is None or not run.is_sound:
+    if not run.is_sound:
         raise typer.Exit(1)
 
 

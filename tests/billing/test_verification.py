@@ -162,9 +162,9 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a hold is settled exactly where there is a settle entry": (
         (f"UPDATE hold SET state = 'voided' WHERE reference = ({SETTLED})",),
-        "hold voided, entries 1",
+        "hold voided, total minor 460",
     ),
-    "a settle entry resolves a hold": ((f"DELETE FROM hold WHERE reference = ({SETTLED})",), "total minor 460"),
+    "a settle entry resolves a hold": ((f"DELETE FROM hold WHERE reference = ({SETTLED})",), "transaction 1, entry"),
     "a charge is paid by the account of its hold": (
         (f"UPDATE transfer SET debit_account_id = 2 WHERE entry_id = ({SETTLE_ENTRY})",),
         "debit account id 2",

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from csms import clock
-from csms.charging import transactions
+from csms.charging import transactions, verification_runs
 from csms.config import Settings
 from csms.db import Database
 from csms.installation import open_installation
@@ -93,6 +93,21 @@ def test_the_journal_shows_the_entries_behind_a_balance(charged: Csms) -> None:
 def test_a_sound_ledger_verifies_with_status_0(charged: Csms) -> None:
     assert "everything fits" in charged("ledger", "verify").out
     assert charged("ledger", "verify", "--json").json == {"sound": True, "violations": 0, "first": []}
+
+
+def test_single_invariants_may_be_verified_and_none_that_does_not_exist(charged: Csms) -> None:
+    assert "everything fits" in charged("ledger", "verify", "--invariant", "4", "--invariant", "8").out
+    charged("ledger", "verify", "--invariant", "10", status=2)
+
+
+def test_how_the_last_night_ended_is_told(charged: Csms, database: Database) -> None:
+    assert "No nightly verification" in charged("ledger", "verify", "--last", status=1).err
+    due_at = clock.now()
+    with database.unit_of_work() as connection:
+        verification_runs.claim(connection, due_at, "node 1", due_at)
+        verification_runs.finish(connection, due_at, "node 1", 0, None, due_at)
+    assert "by node 1, everything fits." in charged("ledger", "verify", "--last").out
+    assert charged("ledger", "verify", "--last", "--json").json["sound"] is True
 
 
 def test_a_broken_ledger_is_named_with_status_1(charged: Csms, database: Database) -> None:

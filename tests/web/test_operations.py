@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from csms import clock
-from csms.charging import metering, overview, stations, transactions
+from csms.billing.verification import Violation
+from csms.charging import metering, overview, stations, transactions, verification_runs
 from csms.charging.facts import ConnectorStatus
 from tests.web.portal import CARD, PortalWorld
 
@@ -199,3 +200,31 @@ async def test_while_the_database_is_away_pages_say_that_nothing_was_changed(sql
     assert response.status_code in {500, 503}
     assert "Nothing was booked or changed" in browser.text
     assert (await browser.get("/healthz")).text == "ok"
+
+
+async def test_overview_and_journal_say_when_the_ledger_was_verified_and_what_was_wrong(portal: PortalWorld) -> None:
+    browser = await portal.logged_in("administrator")
+    operator = await portal.logged_in("operator")
+    for page in ("/dashboard", "/journal"):
+        await browser.get(page)
+        assert "not verified by night yet" in browser.text
+
+    def ended(number: int, first: Violation | None) -> None:
+        due_at = clock.now() + timedelta(days=number)
+        with portal.database.unit_of_work() as connection:
+            assert verification_runs.claim(connection, due_at, "node", due_at)
+            verification_runs.finish(connection, due_at, "node", number, first, due_at)
+
+    ended(0, None)
+    for page in ("/dashboard", "/dashboard/live", "/journal"):
+        await browser.get(page)
+        assert "Last verified" in browser.text
+        assert "everything fits" in browser.text
+    ended(1, Violation(2, "a rule", "account 1000"))
+    for page in ("/dashboard", "/journal"):
+        await browser.get(page)
+        assert "does not verify: 1 violations" in browser.text
+        assert "The first: a rule: account 1000." in browser.text
+    await operator.get("/dashboard")
+    assert "does not verify" in operator.text
+    assert "a rule" not in operator.text  # the rows are the accountant's matter

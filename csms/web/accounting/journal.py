@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from csms.billing import models, reports
+from csms.charging.verification_runs import VerificationRun, last_run
 from csms.web.visit import PageOf, Visit
 
 
@@ -25,14 +26,17 @@ async def show_list(visit: Visit) -> Response:
     """List journal entries, newest first."""
     account_id, reference = visit.query_number("account"), visit.query_number("transaction")
 
-    def load(connection: Connection) -> tuple[PageOf, list[reports.EntryView], AccountName | None]:
+    def load(
+        connection: Connection,
+    ) -> tuple[PageOf, list[reports.EntryView], AccountName | None, VerificationRun | None]:
         page = visit.page_of(reports.count_entries(connection, account_id=account_id, reference=reference))
         entries = reports.list_entries(
             connection, account_id=account_id, reference=reference, limit=page.size, offset=page.offset
         )
-        return page, entries, None if account_id is None else _account(connection, account_id)
+        account = None if account_id is None else _account(connection, account_id)
+        return page, entries, account, last_run(connection)
 
-    page, entries, account = await visit.read(load)
+    page, entries, account, verified = await visit.read(load)
     if account_id is not None and account is None:
         raise HTTPException(404, "There is no such account.")
     movements: list[reports.Movement] = []
@@ -47,6 +51,7 @@ async def show_list(visit: Visit) -> Response:
         account=account,
         reference=reference,
         movements={one.entry_id: one for one in movements},
+        verified=verified,
     )
 
 

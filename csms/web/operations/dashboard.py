@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from starlette.responses import Response
 
 from csms.charging import models, overview
+from csms.charging.verification_runs import VerificationRun, last_run
 from csms.web.visit import PageOf, Visit
 
 _RUNNING = 50
@@ -29,6 +30,7 @@ class Figures(msgspec.Struct, frozen=True):
     cost_today_minor: int
     to_review: int
     unknown: int
+    verified: VerificationRun | None  # the last night's
 
 
 async def show(visit: Visit) -> Response:
@@ -92,4 +94,5 @@ def _figures(connection: Connection, midnight: datetime) -> Figures:
             .select_from(models.unknown_charge_point)
             .where(models.unknown_charge_point.c.last_seen_at >= midnight - timedelta(days=7))
         ),
+        verified=last_run(connection),
     )
