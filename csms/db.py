@@ -86,7 +86,7 @@ class Instant(TypeDecorator[datetime]):
             return None
         if dialect.name != "sqlite":
             return cast("datetime", value).astimezone(UTC)
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return datetime.fromisoformat(value + "+00:00")  # much faster than to replace the zone afterwards
 
 
 class Exact(TypeDecorator[Decimal]):
