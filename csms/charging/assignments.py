@@ -5,10 +5,13 @@ transaction that begins.
 """
 
 from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, literal, select
 
+from csms.billing.bands import Band, band_at
 from csms.billing.models import account_group, installation, tariff
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff
@@ -49,6 +52,13 @@ class InForce(msgspec.Struct, frozen=True):
     account_group: str | None
     connector_id: int | None
     tariff: Tariff | None
+    band: Band | None = None  # of the tariff, at this time of day
+
+    @property
+    def rate_per_kwh(self) -> Decimal | None:
+        """The price of a kWh now; None without a tariff."""
+        rates = self.band or self.tariff
+        return None if rates is None else rates.rate_per_kwh
 
 
 def assign(connection: Connection, tariff_name: str, scope: Scope, now: datetime) -> str | None:
@@ -125,19 +135,23 @@ def in_force_at(connection: Connection, charge_point_id: int, currency: Currency
     place = working_set.station_group_of(charge_point_id)
     if place is not None and place.is_free:
         return [InForce(None, None, FREE)]
+
+    def shown(group: str | None, connector_id: int | None, applies: Tariff | None) -> InForce:
+        band = None if applies is None else band_at(now, applies.bands, ZoneInfo(applies.time_zone))
+        return InForce(group, connector_id, applies, band)
+
     here = [one for one in working_set.assignments if one.charge_point_id in {None, charge_point_id}]
     connectors = sorted({one.connector_id for one in here if one.connector_id is not None})
     group_names = {row.id: row.name for row in connection.execute(select(account_group.c.id, account_group.c.name))}
     groups = sorted({one.account_group_id for one in here if one.account_group_id is not None})
     everybody = tariff_at(charge_point_id, 0, None, now, working_set)
-    found = [InForce(None, None, everybody)]
+    found = [shown(None, None, everybody)]
     for group_id in (None, *groups):
         for connector_id in (0, *connectors):
             applies = tariff_at(charge_point_id, connector_id, group_id, now, working_set)
             if applies != everybody:
-                found.append(
-                    InForce(None if group_id is None else group_names[group_id], connector_id or None, applies)
-                )
+                group = None if group_id is None else group_names[group_id]
+                found.append(shown(group, connector_id or None, applies))
     return found
 
 

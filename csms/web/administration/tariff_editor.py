@@ -81,8 +81,7 @@ async def edit(visit: Visit) -> Response:
     if act == "add row":
         return await _page(visit, Form(fields | {"rows": str(rows_of(form) + 1)}))
     new = read_tariff(form, visit.portal.currency)
-    if form.valid:
-        mark(form, problems(new, _one_tax_percent(visit)))
+    mark(form, problems(new, _one_tax_percent(visit)))
     if act == "preview":
         preview = _preview(visit, form, new)
         return await _page(visit, form, status=200 if form.valid else 422, preview=preview)

@@ -139,16 +139,21 @@ def read_example(form: Form, zone: ZoneInfo) -> Usage | None:
 
 
 def mark(form: Form, problems: list[Problem]) -> None:
-    """Mark the fields of what the rules found wrong; a band's in the row where it was typed."""
+    """Mark the fields of what the rules found wrong; a band's in the row where it was typed.
+
+    Of a row that is marked already its values mean nothing, so the rules' word on it does not count.
+    """
     rows = filled_rows(form)
+    unread = {row for row in rows if any(form.error(f"band_{row}_{field}") for field in _BAND_FIELDS)}
     for one in problems:
+        if unread & {rows[number - 1] for number in one.bands}:
+            continue
         why = f"{one.why[:1].upper()}{one.why[1:]}."
         if not one.bands:
             form.refuse(_FIELDS.get(one.field, one.field), why)
         for number in one.bands:
-            if number <= len(rows):
-                words = f"Rows {' and '.join(str(rows[each - 1]) for each in one.bands)} overlap."
-                form.refuse(f"band_{rows[number - 1]}_begin", words if len(one.bands) > 1 else why)
+            words = f"Rows {' and '.join(str(rows[each - 1]) for each in one.bands)} overlap."
+            form.refuse(f"band_{rows[number - 1]}_begin", words if len(one.bands) > 1 else why)
 
 
 def fill(one: PriceList, currency: Currency) -> dict[str, str]:

@@ -65,10 +65,11 @@ def draw_week(tariff: Tariff) -> Week:
     """Draw what applies in a week on the wall clock of the tariff's zone; bands that make no sense are left out."""
     blocks = [_block(day, 0, MINUTES_PER_DAY, 0, "") for day in DAYS]
     legend = [LegendLine(0, "Otherwise", "", tariff.rate_per_kwh, tariff.rate_per_minute)]
-    for number, band in enumerate(tariff.bands):
+    names = list(dict.fromkeys(band.name for band in tariff.bands))
+    for band in tariff.bands:
         if not 0 <= band.begin_minute < band.end_minute <= MINUTES_PER_DAY:
             continue
-        colour = 1 + number % _COLOURS
+        colour = 1 + names.index(band.name) % _COLOURS  # a night in two parts is one night
         blocks += [_block(day, band.begin_minute, band.end_minute, colour, band.name) for day in band.weekdays]
         legend.append(LegendLine(colour, band.name, _when(band), band.rate_per_kwh, band.rate_per_minute))
     return Week(
