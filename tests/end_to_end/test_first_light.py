@@ -36,6 +36,7 @@ class Installed:
         self.environment = {
             "CSMS_DATABASE_URL": database_url,
             "CSMS_HOST": "127.0.0.1",
+            "CSMS_MAXIMUM_POWER_KW": "100000",  # the simulated car charges 600 times faster than a car
             "CSMS_OCPP_PORT": str(self.ocpp_port),
             "CSMS_PORTAL_PORT": str(self.portal_port),
         }
