@@ -14,6 +14,7 @@ from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
 SETTINGS = "settings"  # who asks for the commands of the plan of settings
+DISPLAY = "display"  # who asks for what displays show
 MASKED_KEY = "(made when it is sent)"  # stands for a key in the row of its command, before and after it is sent
 _MAX_ATTEMPTS = 5
 _TRIGGER_LIFETIME = timedelta(seconds=20)
@@ -118,7 +119,8 @@ def queue(asked: QueueCommand, working_set: WorkingSet, now: datetime) -> Decisi
 def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
     """Mark the oldest command that has not expired as sent, and expire those before it.
 
-    Those of the plan of settings let all others go first. A key is put into what is sent, and nowhere else.
+    What displays show, and after it the plan of settings, let all others go first. A key is put into what is sent, and
+    nowhere else.
     """
     intents: list[object] = []
     for command in _waiting(asked.charge_point_id, working_set):
@@ -171,7 +173,12 @@ def _waiting(charge_point_id: int, working_set: WorkingSet) -> list[Command]:
         for one in working_set.commands.values()
         if one.charge_point_id == charge_point_id and one.state in {"queued", "sent"}
     ]
-    return sorted(found, key=lambda one: (is_of_plan(one), one.command_id))
+    return sorted(found, key=lambda one: (_patience(one), one.command_id))
+
+
+def _patience(command: Command) -> int:
+    """Return how long a command may wait: what stops a charge waits for nothing, settings wait for everything."""
+    return 2 if is_of_plan(command) else 1 if command.requested_by == DISPLAY else 0
 
 
 def _with_key(sent: Command, asked: ClaimCommand, intents: tuple[object, ...]) -> Decision[Command | None]:

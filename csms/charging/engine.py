@@ -24,6 +24,7 @@ from csms.charging import (
     authorization,
     command_queue,
     credit_guard,
+    display_messages,
     follow_ups,
     metering,
     reviews,
@@ -58,10 +59,11 @@ def _of_money(decide: Callable[..., Decision[Any]]) -> Callable[..., Decision[An
 
 
 DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
-    authorization.Authorize: authorization.authorize,
-    transactions.StartTransaction: transactions.start,
-    metering.MeterValues: metering.meter_values,
-    transactions.StopTransaction: transactions.stop,
+    authorization.Authorize: display_messages.shown(authorization.authorize, display_messages.after_authorize),
+    transactions.StartTransaction: display_messages.shown(transactions.start, display_messages.after_start),
+    metering.MeterValues: display_messages.shown(metering.meter_values, display_messages.after_meter_values),
+    transactions.StopTransaction: display_messages.shown(transactions.stop, display_messages.after_stop),
+    display_messages.ConnectorUnplugged: display_messages.unplugged,
     credit_guard.GuardDue: zombies.due,
     stations.Connect: stations.connect,
     stations.Open: stations.opened,

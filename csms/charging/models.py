@@ -187,6 +187,7 @@ charging_transaction = Table(
     Column("uncharged_reason", String(60), nullable=True),  # why an ended transaction has no settlement
     Column("flags", Text, nullable=False, server_default=""),  # what was odd, separated by "; "
     Column("needs_spans", Boolean, nullable=False, server_default=false()),  # its price depends on its readings
+    Column("unplugged_at", Instant, nullable=True),  # as a charge point with a display told
     Column("idle_since", Instant, nullable=True),  # no current that counts is drawn since
     Column("heard_at", Instant, nullable=True),  # when, by our clock, the latest good reading came
     Column("guard_at", Instant, nullable=True),  # when the credit guard looks again

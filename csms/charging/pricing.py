@@ -16,7 +16,7 @@ from csms.charging.facts import Point, TariffAssignment
 from csms.charging.working_set import WorkingSet
 
 _HOUR = timedelta(hours=1)
-_IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging
+IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging
 
 
 class Begun(Protocol):
@@ -103,7 +103,7 @@ def spans_between(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Po
         if point.register_wh < register or point.at < at or (point.at == at and point.at != end_at):
             continue
         drawn = point.register_wh - register
-        yield Span(at, point.at, drawn, idle=drawn * _HOUR < _IDLE_BELOW_W * (point.at - at))
+        yield Span(at, point.at, drawn, idle=drawn * _HOUR < IDLE_BELOW_W * (point.at - at))
         at, register = point.at, point.register_wh
 
 

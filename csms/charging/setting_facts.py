@@ -1,4 +1,4 @@
-"""The facts of the settings of charge points: frozen values, as in `facts`. Fields are those of the tables."""
+"""The facts of the settings and displays of charge points: frozen values with the fields of the tables."""
 
 from datetime import datetime
 from typing import Literal
@@ -43,3 +43,11 @@ class KeyOffer(msgspec.Struct, frozen=True):
     charge_point_id: int
     new_key_salt: str | None
     new_key_hash: str | None
+
+
+class Unplugged(msgspec.Struct, frozen=True):
+    """When the car of a transaction was unplugged, as the charge point's display told."""
+
+    transaction_id: int
+    charge_point_id: int
+    unplugged_at: datetime

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from csms.billing.models import customer
 from csms.charging import models, places
-from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
+from csms.charging.setting_facts import KeyOffer, Setting, SettingsState, Unplugged
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of
 
@@ -17,6 +18,10 @@ _SETTINGS = select(*(_setting.c[name] for name in Setting.__struct_fields__)).wh
     any_of(_setting.c.charge_point_id, "keys")
 )
 _CHARGING = select(_tx.c.charge_point_id).where(_tx.c.state == "open", any_of(_tx.c.charge_point_id, "keys")).distinct()
+_DISPLAYS = select(_cp.c.id, _cp.c.shows_languages).where(_cp.c.shows_cost, any_of(_cp.c.id, "keys"))
+_LANGUAGES = select(customer.c.account_id, customer.c.language).where(
+    customer.c.language != "", any_of(customer.c.account_id, "keys")
+)
 _ZONES = select(_cp.c.id, models.site.c.time_zone).join(models.site).where(any_of(_cp.c.id, "keys"))
 
 
@@ -32,6 +37,18 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
     working_set.time_zones.update({row.id: row.time_zone for row in connection.execute(_ZONES, keys)})
     if not names.tariffs:
         places.load(connection, working_set)
+
+
+def load_displays(connection: Connection, names: Names, working_set: WorkingSet) -> set[int]:
+    """Read which of the charge points where something happens show costs, and the languages of their customers."""
+    keys = {"keys": sorted(names.unfinished_at | set(names.metered.values()))}
+    if not keys["keys"]:
+        return set()
+    working_set.displays = {row.id: row.shows_languages for row in connection.execute(_DISPLAYS, keys)}
+    if working_set.displays:
+        accounts = {"keys": sorted(working_set.books.accounts)}
+        working_set.languages = {row.account_id: row.language for row in connection.execute(_LANGUAGES, accounts)}
+    return set(working_set.displays)
 
 
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -51,10 +68,16 @@ def _change(fact: type[SettingsState | KeyOffer]) -> Many:
     )
 
 
+_UNPLUG = Many(
+    update(_tx)
+    .where(_tx.c.id == bindparam("b_key"), _tx.c.charge_point_id == bindparam("b_at"), _tx.c.unplugged_at.is_(None))
+    .values(unplugged_at=bindparam("b_unplugged_at")),
+    ["b_key", "b_at", "b_unplugged_at"],
+)
 _PUT_SETTING = Many(_put, list(Setting.__struct_fields__))
 _CHANGE_STATE, _CHANGE_OFFER = _change(SettingsState), _change(KeyOffer)
 _row, _state_row = attrgetter(*Setting.__struct_fields__), attrgetter(*SettingsState.__struct_fields__)
-_offer_row = attrgetter(*KeyOffer.__struct_fields__)
+_offer_row, _unplugged_row = attrgetter(*KeyOffer.__struct_fields__), attrgetter(*Unplugged.__struct_fields__)
 
 
 def write(connection: Connection, working_set: WorkingSet) -> None:
@@ -65,3 +88,4 @@ def write(connection: Connection, working_set: WorkingSet) -> None:
     _CHANGE_STATE.execute(connection, states)
     offers = [_offer_row(one) for _, one in sorted(working_set.key_offers.items())]
     _CHANGE_OFFER.execute(connection, offers)
+    _UNPLUG.execute(connection, map(_unplugged_row, working_set.unplugged))

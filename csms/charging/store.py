@@ -91,6 +91,9 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now:
     for row in _rows(connection, _COMMANDS_WAITING, names.settings_at - names.commands_at):
         working_set.commands.setdefault(row[0], Command(*row))
     settings_store.load(connection, names, working_set)
+    displays = settings_store.load_displays(connection, names, working_set)
+    for row in _rows(connection, _COMMANDS_WAITING, displays - names.commands_at - names.settings_at):
+        working_set.commands.setdefault(row[0], Command(*row))
     if names.new_transactions:
         working_set.free_transaction_ids = take_ids(connection, models.transaction_ids, names.new_transactions)
     if names.new_commands:

@@ -44,7 +44,7 @@ from csms.charging.facts import (
     Watch,
     watch_of,
 )
-from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
+from csms.charging.setting_facts import KeyOffer, Setting, SettingsState, Unplugged
 
 
 @dataclass(slots=True)
@@ -97,6 +97,8 @@ class WorkingSet:
     points: dict[int, list[Point]] = field(default_factory=dict)  # of transactions whose price depends on them
     settings: dict[int, dict[str, Setting]] = field(default_factory=dict)  # by charge point and case-folded key
     charging_at: set[int] = field(default_factory=set)  # charge points with settings that have an open transaction
+    displays: dict[int, str] = field(default_factory=dict)  # languages by charge point that shows costs
+    languages: dict[int, str] = field(default_factory=dict)  # of customers, by account, where there is a display
     time_zones: dict[int, str] = field(default_factory=dict)  # of their sites
     free_transaction_ids: list[int] = field(default_factory=list)
     free_command_ids: list[int] = field(default_factory=list)
@@ -132,6 +134,7 @@ class WorkingSet:
     changed_settings: set[tuple[int, str]] = field(default_factory=set)
     settings_states: dict[int, SettingsState] = field(default_factory=dict)
     key_offers: dict[int, KeyOffer] = field(default_factory=dict)
+    unplugged: list[Unplugged] = field(default_factory=list)
 
     def unfinished(self, charge_point_id: int) -> list[Transaction]:
         """Return the open and orphaned transactions of a charge point, oldest first."""
@@ -299,6 +302,10 @@ def _take_key_offer(working_set: WorkingSet, one: KeyOffer) -> None:
     _know(working_set, one)
 
 
+def _take_unplugged(working_set: WorkingSet, one: Unplugged) -> None:
+    working_set.unplugged.append(one)
+
+
 def _know(working_set: WorkingSet, one: SettingsState | KeyOffer) -> None:
     """Let later inputs of the batch see what is written beside the charge point's own row."""
     known = working_set.charge_points.get(one.charge_point_id)
@@ -335,4 +342,5 @@ _TAKERS: dict[type, _Taker] = {
     Setting: _take_setting,
     SettingsState: _take_settings_state,
     KeyOffer: _take_key_offer,
+    Unplugged: _take_unplugged,
 }

@@ -1,11 +1,40 @@
-"""DataTransfer (OCPP 1.6, 4.3): messages of vendors. None is registered, so each gets the answer for an unknown
-vendor.
+"""DataTransfer (OCPP 1.6, 4.3): messages of vendors. Known is the vendor of the price and cost messages, of whose
+messages a charge point sends one: that a connector was unplugged.
 """
 
+from typing import Annotated
+
+import msgspec
+
+from csms.charging import display_messages
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import DataTransfer, DataTransferResult
+from csms.handlers.timestamps import read_timestamp
 
 
-async def handle(call: DataTransfer, exchange: Exchange) -> DataTransferResult:  # noqa: ARG001 - every handler takes these
-    """Answer UnknownVendorId (4.3: where the recipient has no implementation for the vendor)."""
-    return DataTransferResult(status="UnknownVendorId")
+class ConnectorUnplugged(msgspec.Struct, frozen=True, rename="camel"):
+    """The data of the message of that name, as JSON in a string."""
+
+    transaction_id: Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
+    timestamp: str
+
+
+_UNPLUGGED = msgspec.json.Decoder(ConnectorUnplugged)
+
+
+async def handle(call: DataTransfer, exchange: Exchange) -> DataTransferResult:
+    """Store what is known; else tell whether the vendor or the message is not known. Data that cannot be read is
+    rejected.
+    """
+    if call.vendor_id.casefold() != display_messages.VENDOR:
+        return DataTransferResult(status="UnknownVendorId")
+    if call.message_id != "ConnectorUnplugged":
+        return DataTransferResult(status="UnknownMessageId")
+    try:
+        said = _UNPLUGGED.decode((call.data or "").encode())
+    except msgspec.MsgspecError:
+        return DataTransferResult(status="Rejected")
+    read = read_timestamp(said.timestamp, exchange.now)
+    fact = display_messages.ConnectorUnplugged(exchange.charge_point_id, said.transaction_id, read.happened_at)
+    await exchange.submit(fact)
+    return DataTransferResult(status="Accepted")

@@ -358,6 +358,7 @@ def _create_tables() -> None:
         sa.Column("uncharged_reason", sa.String(length=60), nullable=True),
         sa.Column("flags", sa.Text(), server_default="", nullable=False),
         sa.Column("needs_spans", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("unplugged_at", _INSTANT, nullable=True),
         sa.Column("idle_since", _INSTANT, nullable=True),
         sa.Column("heard_at", _INSTANT, nullable=True),
         sa.Column("guard_at", _INSTANT, nullable=True),
