@@ -15,7 +15,7 @@ from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
 from csms.charging.facts import Alarm, StopLag, Transaction
-from csms.charging.forecast import cost_after, credit_minor, ends_at, heard_at, taken_at
+from csms.charging.forecast import cost_after, credit_minor, ends_at, ends_not_before, heard_at, taken_at
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
@@ -27,6 +27,7 @@ _YOUNG = timedelta(minutes=5)  # so long a car may still go from nothing to full
 _STEP = (3, 5)  # how much of the way to the stop is waited before the next look
 _SOONEST = timedelta(seconds=3)  # between two looks
 _SOONEST_SILENT = timedelta(seconds=60)
+_RARELY = timedelta(seconds=50)  # of which a look takes the usual part: probes half a minute apart
 _FINAL = timedelta(seconds=2)  # nearer than this, and both ways of the link, no other reading would come in time
 _AT_ONCE = timedelta(seconds=30)  # so near the end a reading is looked at with the link's lag, which it does not know
 _ANSWER_TIME = timedelta(seconds=20)  # a reading within it is taken for the answer of a probe
@@ -79,24 +80,27 @@ def follow(
     A reading that is history stops nothing: what comes out of a station's queue may have its stop right behind it.
     """
     before = working_set.transactions[one.transaction_id]
-    hold = working_set.books.holds.get(one.transaction_id)
-    if one.register_at != before.register_at or one.register_wh != before.register_wh:
+    is_new = one.register_at != before.register_at or one.register_wh != before.register_wh
+    if is_new:
         one = _heard(one, before, now)
-    extended, must_stop = hold, still_draws
+    must_stop = still_draws
     if one.state == "open":
         refused = one.authorization_status != "Accepted" and one.energy_wh > before.energy_wh
         if one.tariff_json:
-            one, extended = _price(one, hold, working_set)
+            one = msgspec.structs.replace(one, cost_minor=cost_after(one, timedelta(0), 0, working_set))
         must_stop = must_stop or refused or is_exhausted(one, working_set)
-    intents: list[Any] = [] if extended is None or extended == hold else [extended]
     may_stop = one.stop_requested_at is None or _told_long_ago(one, working_set, now)
     stops = must_stop and may_stop and not is_history
+    intents: list[Any] = []
     if stops:
         one, commands = _stop(one, working_set, now)
         intents += commands
-    elif one.state == "open" and one.stop_requested_at is None and one.account_id is not None:
+    elif is_new and one.state == "open" and one.stop_requested_at is None and one.account_id is not None:
         look_at = late_look(now) if is_history else _look_after_reading(one, working_set, now)
         one = msgspec.structs.replace(one, guard_at=look_at)
+    if is_new and one.state == "open":
+        next_at = heard_at(one) + timedelta(seconds=one.interval_s) if one.interval_s else one.guard_at or now
+        intents += _claim(one, next_at, working_set)
     if one != before:
         intents.append(one)
     return Followed(tuple(intents), stops)
@@ -116,14 +120,11 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
         return _insist(one, working_set, now) if is_due else Decision(True)
     round_trip = timedelta(milliseconds=asked.lag_ms)
     lead = _lead(one, round_trip, working_set)
-    ends = ends_at(one, _assumed_power_w(one, now, working_set), working_set)
+    ends = ends_at(one, _assumed_power_w(one, now), working_set)
     if ends is not None and ends - lead <= now:
         one, commands = _stop(one, working_set, now)
         return Decision(True, (one, *commands))
-    stop_at = None if ends is None else ends - lead
-    if now - one.recorded_at < _YOUNG and one.answers_probes is not False:  # it may go up to full power yet
-        ends = ends_at(one, _maximum_power_w(one, working_set), working_set)
-        stop_at = stop_at if ends is None or ends - lead - now < _SOONEST else ends - lead
+    stop_at = _foreseen(one, None if ends is None else ends - lead, lead, working_set, now)
     look_at = _next_look(one, stop_at, round_trip, now)
     if not is_due:
         sooner = one.guard_at is None or look_at < one.guard_at
@@ -135,7 +136,7 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     if one.answers_probes is None and one.probed_at is not None:  # find out whether it does
         look_at = min(look_at, max(one.probed_at + _ANSWER_TIME, now + _SOONEST))
     one = msgspec.structs.replace(one, guard_at=look_at)
-    hold = _claim(one, look_at + round_trip, working_set)
+    hold = _claim(one, look_at + lead, working_set)
     return Decision(True, (one, *intents, *hold))
 
 
@@ -161,28 +162,25 @@ def is_exhausted(one: Transaction, working_set: WorkingSet) -> bool:
 
 def _heard(one: Transaction, before: Transaction, now: datetime) -> Transaction:
     """Note when a reading was taken, how often readings come by themselves, and whether this one answers a probe."""
-    probed_at = before.probed_at
+    probed_at, answers = before.probed_at, before.answers_probes
     waits = probed_at is not None and probed_at >= heard_at(before)
-    answers, interval_s = before.answers_probes, before.interval_s
     if waits and probed_at is not None:
         answers = now - probed_at <= _ANSWER_TIME
-    if not (waits and answers):
-        passed_s = min(_LONGEST_INTERVAL_S, elapsed_s(before.register_at, one.register_at))
-        interval_s = passed_s if interval_s is None or passed_s > interval_s else (interval_s + passed_s) // 2
     return msgspec.structs.replace(
-        one, heard_at=taken_at(before, one.register_at, now), interval_s=interval_s, answers_probes=answers
+        one,
+        heard_at=taken_at(before, one.register_at, now),
+        interval_s=before.interval_s if waits and answers else _interval_s(one, before),
+        answers_probes=answers,
     )
 
 
-def _price(one: Transaction, hold: Hold | None, working_set: WorkingSet) -> tuple[Transaction, Hold | None]:
-    """Return the transaction with its cost so far, and its hold extended to the cost at the next reading."""
-    cost_minor = cost_after(one, timedelta(0), 0, working_set)
-    one = msgspec.structs.replace(one, cost_minor=cost_minor)
-    if hold is None or hold.state != "open":
-        return one, hold
-    ahead = timedelta(seconds=one.interval_s or 0)
-    wanted = cost_after(one, ahead, one.power_w or 0, working_set) if ahead else cost_minor
-    return one, extend_hold(hold, wanted, working_set.books.accounts[hold.account_id].available_minor)
+def _interval_s(one: Transaction, before: Transaction) -> int | None:
+    """Return how often readings come by themselves, after one more did. Since a probe's answer it is only a part."""
+    known_s, passed_s = before.interval_s, min(_LONGEST_INTERVAL_S, elapsed_s(before.register_at, one.register_at))
+    is_part = before.probed_at is not None and abs(heard_at(before) - before.probed_at) <= _ANSWER_TIME
+    if known_s is None or passed_s > known_s:
+        return passed_s or None
+    return known_s if is_part else (known_s + passed_s) // 2
 
 
 def _claim(one: Transaction, until: datetime, working_set: WorkingSet) -> tuple[Hold, ...]:
@@ -200,14 +198,36 @@ def _claim(one: Transaction, until: datetime, working_set: WorkingSet) -> tuple[
 
 def _look_after_reading(one: Transaction, working_set: WorkingSet, now: datetime) -> datetime:
     """Return when to look after a reading. Of its station nothing is known here, so near the end that is at once."""
-    look_at = _silent_at(one)
+    overdue_s = _SILENT_AFTER_S if one.interval_s is None else one.interval_s * 5 // 4 + _OFTEN_S
+    look_at = heard_at(one) + timedelta(seconds=overdue_s)  # to claim more credit, should the next one be late
     ends = ends_at(one, one.power_w or 0, working_set)
+    if ends is not None and ends - now <= _AT_ONCE:
+        return now
+    ends = _foreseen(one, ends, timedelta(0), working_set, now)
     if ends is not None:
-        left = ends - now
-        look_at = min(look_at, now if left <= _AT_ONCE else now + left * _STEP[0] / _STEP[1])
+        look_at = min(look_at, now + (ends - now) * _STEP[0] / _STEP[1])
     if one.guard_at is not None and now - one.recorded_at < _YOUNG:
         look_at = min(look_at, one.guard_at)  # the first looks are not put off
     return max(now, look_at)
+
+
+def _foreseen(
+    one: Transaction, stop_at: datetime | None, lead: timedelta, working_set: WorkingSet, now: datetime
+) -> datetime | None:
+    """Return when the stop may have to be sent, should the car take all the power there is from now on.
+
+    Only where a probe can tell in time: then it is worth a look each half minute, and more while the car is young.
+    """
+    if one.answers_probes is False:
+        return stop_at
+    soonest = ends_not_before(one, _maximum_power_w(one), working_set)
+    if soonest is None:
+        return stop_at
+    if now - one.recorded_at >= _YOUNG:
+        soonest = max(soonest, now + lead + _RARELY)
+    if soonest - lead - now < _SOONEST or (stop_at is not None and stop_at < soonest - lead):
+        return stop_at
+    return soonest - lead
 
 
 def _next_look(one: Transaction, stop_at: datetime | None, round_trip: timedelta, now: datetime) -> datetime:
@@ -227,16 +247,14 @@ def _should_probe(one: Transaction, stop_at: datetime | None, round_trip: timede
     """
     if one.answers_probes is False or (one.probed_at is not None and one.probed_at >= heard_at(one)):
         return False  # one question for each reading
-    if now >= _silent_at(one):
-        return True
-    if stop_at is None or one.probed_at is None:
+    if stop_at is None or one.probed_at is None or now >= _silent_at(one):
         return stop_at is not None  # the first one finds out whether it answers, and how fast
     left = stop_at - now
     if left <= round_trip + (_FINAL if one.answers_probes else _ANSWER_TIME):
         return False
     interval_s = _LONGEST_INTERVAL_S if one.interval_s is None else one.interval_s
-    next_at = heard_at(one) + timedelta(seconds=interval_s)
-    return interval_s > _OFTEN_S and now - heard_at(one) > left / 5 and next_at > now + left * _STEP[0] / _STEP[1]
+    comes_soon = now < heard_at(one) + timedelta(seconds=interval_s) <= now + left * _STEP[0] / _STEP[1]
+    return interval_s > _OFTEN_S and now - heard_at(one) > left / 5 and not comes_soon
 
 
 def _lead(one: Transaction, round_trip: timedelta, working_set: WorkingSet) -> timedelta:
@@ -253,19 +271,19 @@ def _silent_at(one: Transaction) -> datetime:
     return heard_at(one) + timedelta(seconds=silent_s)
 
 
-def _assumed_power_w(one: Transaction, now: datetime, working_set: WorkingSet) -> int:
+def _assumed_power_w(one: Transaction, now: datetime) -> int:
     """Return the power to predict with: the latest one, or all that the station can give while it says nothing."""
     asked = one.probed_at is not None and one.probed_at >= heard_at(one)
     in_vain = one.answers_probes is False or (
         asked and one.probed_at is not None and now - one.probed_at >= _ANSWER_TIME
     )
     if in_vain and (one.heard_at is None or now >= _silent_at(one)):
-        return max(one.power_w or 0, _maximum_power_w(one, working_set))
+        return max(one.power_w or 0, _maximum_power_w(one))
     return one.power_w or 0
 
 
-def _maximum_power_w(one: Transaction, working_set: WorkingSet) -> int:
-    return working_set.charge_points[one.charge_point_id].max_power_w or _UNKNOWN_POWER_W
+def _maximum_power_w(one: Transaction) -> int:
+    return one.max_power_w or _UNKNOWN_POWER_W
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------

@@ -78,6 +78,13 @@ def ends_at(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime
     return heard_at(one) + _exact_time(one, max(1, credit), power_w, working_set)
 
 
+def ends_not_before(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime | None:
+    """Return a moment before which the credit cannot end at a power; None where that is not in sight. Cheap."""
+    credit = credit_minor(one, working_set)
+    least = None if credit is None or not one.tariff_json else _least_time(one, credit, power_w, working_set)
+    return None if least is None else heard_at(one) + least
+
+
 def _exact_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta:
     """Return when the price, rounded half up, becomes the credit: half a minor unit before it would be exact."""
     low, high = timedelta(0), _EXACT_WITHIN
