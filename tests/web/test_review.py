@@ -11,7 +11,7 @@ from tests.web.portal import CARD, PortalWorld
 HOSTILE = "<script>alert(1)</script>"
 
 
-async def _bring_in(portal: PortalWorld, id_tag: str = CARD) -> int:
+async def bring_in(portal: PortalWorld, id_tag: str = CARD) -> int:
     """Let a station tell a reading of 3 kWh and a stop of 910 kWh; return the transaction's id."""
     station = await portal.engine.submit(stations.AddChargePoint("CP1", 0, None, None))
     await portal.engine.submit(stations.Boot(station, "Acme", "One", "", "1.0"))
@@ -36,7 +36,7 @@ def _transaction(portal: PortalWorld, number: int) -> overview.TransactionView:
 
 
 async def test_an_item_is_found_looked_at_and_decided_once(portal: PortalWorld) -> None:
-    number = await _bring_in(portal)
+    number = await bring_in(portal)
     browser = await portal.logged_in("administrator")
     await browser.get(f"/transactions/{number}")
     assert "More energy than can have been delivered" in browser.text
@@ -73,7 +73,7 @@ async def test_an_item_is_found_looked_at_and_decided_once(portal: PortalWorld) 
     ],
 )
 async def test_a_wrong_field_decides_nothing(sqlite_portal: PortalWorld, fields: dict[str, str], shown: str) -> None:
-    number = await _bring_in(sqlite_portal)
+    number = await bring_in(sqlite_portal)
     browser = await sqlite_portal.logged_in("accountant")
     await browser.get("/review")
     path = browser.text.split('href="/review/')[1].split('"')[0]
@@ -86,7 +86,7 @@ async def test_a_wrong_field_decides_nothing(sqlite_portal: PortalWorld, fields:
 
 async def test_energy_of_an_unknown_card_is_assigned_by_the_printed_number(sqlite_portal: PortalWorld) -> None:
     portal = sqlite_portal
-    number = await _bring_in(portal, "NOBODY")
+    number = await bring_in(portal, "NOBODY")
     browser = await portal.logged_in("administrator")
     await browser.get("/review")
     path = browser.text.split('href="/review/')[1].split('"')[0]
@@ -101,7 +101,7 @@ async def test_energy_of_an_unknown_card_is_assigned_by_the_printed_number(sqlit
 
 
 async def test_an_operator_looks_and_cannot_decide_and_another_decision_is_told(sqlite_portal: PortalWorld) -> None:
-    await _bring_in(sqlite_portal)
+    await bring_in(sqlite_portal)
     operator = await sqlite_portal.logged_in("operator")
     await operator.get("/review")
     path = operator.text.split('href="/review/')[1].split('"')[0]
