@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     String,
     Subquery,
+    and_,
     bindparam,
     case,
     cast,
@@ -34,7 +35,7 @@ _ROWS_AT_ONCE = 500
 
 _account, _entry = models.ledger_account.c, models.journal_entry.c
 _transfer, _hold, _line = models.transfer.c, models.hold.c, models.charge_line.c
-_desk = models.desk.c
+_desk, _receipt = models.desk.c, models.receipt.c
 _settle_entry = models.journal_entry.alias("settle_entry")
 _settle = _settle_entry.c
 
@@ -75,6 +76,7 @@ def checks(currency: Currency) -> tuple[Check, ...]:
         *_hold_checks(),
         *_charge_checks(),
         *_desk_checks(),
+        *_receipt_checks(),
     )
 
 
@@ -316,6 +318,44 @@ def _desk_checks() -> tuple[Check, ...]:
             select(*one, _account.kind)
             .select_from(joined)
             .where(or_(func.coalesce(_account.kind, "") != "asset", _account.code != own)),
+        ),
+    )
+
+
+def _receipt_checks() -> tuple[Check, ...]:
+    """Invariant 7: receipt numbers have no gap, and every sale and top-up at a desk has one."""
+    counted = (
+        select(
+            _receipt.desk_id,
+            func.count().label("receipts"),
+            func.min(_receipt.number).label("first"),
+            func.max(_receipt.number).label("highest"),
+        )
+        .where(_receipt.desk_id.is_not(None))
+        .group_by(_receipt.desk_id)
+        .subquery()
+    )
+    receipts, first, highest = (func.coalesce(counted.c[name], 0) for name in ("receipts", "first", "highest"))
+    whole = and_(receipts == highest, highest == _desk.last_receipt_number, or_(highest == 0, first == 1))
+    found = (receipts.label("receipts"), highest.label("highest"), _desk.last_receipt_number)
+    has_receipt = exists().where(_receipt.entry_id == _entry.id, _receipt.desk_id == _desk.id)
+    at_desk = models.journal_entry.join(models.transfer, _transfer.entry_id == _entry.id).join(
+        models.desk, _desk.cash_account_id == _transfer.debit_account_id
+    )
+    return (
+        Check(
+            7,
+            "receipt numbers of a desk have no gap",
+            select(_desk.id.label("desk"), _desk.name, *found)
+            .select_from(models.desk.outerjoin(counted, counted.c.desk_id == _desk.id))
+            .where(~whole),
+        ),
+        Check(
+            7,
+            "a sale or top-up at a desk has a receipt of that desk",
+            select(_entry.id.label("entry"), _entry.event, _desk.name)
+            .select_from(at_desk)
+            .where(_entry.event.in_(("top up", "card issued")), ~has_receipt),
         ),
     )
 

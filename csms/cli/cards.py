@@ -1,30 +1,29 @@
-"""`csms card`: issue, top up, show, list, block, unblock.
+"""`csms card`: issue, top up, show, list; what becomes of the plastic is in `plastic`.
 
 Money moves through the engine only. Without --key every call is a new act; with the same key it is booked once.
 """
 
 import secrets
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from csms.billing.books import Card, CardState
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.money import format_amount
-from csms.billing.prepaid import Booked, ChangeCardState, IssueCard, RefusalReason, Refused, TopUp
-from csms.billing.reports import CardView, find_card, list_cards
-from csms.cli import arguments
+from csms.billing.prepaid import Booked, IssueCard, Refused, TopUp
+from csms.billing.reports import list_cards
+from csms.cli import arguments, plastic
+from csms.cli.card_words import IdTag, card_as_json, find, why_refused
 from csms.cli.opening import ACTOR, opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal
 from csms.installation import Installation
 
 commands = typer.Typer()
+plastic.add_commands(commands)
 
 _ATTEMPTS = 5  # to find a printed number that no card has
 
-IdTag = Annotated[str, typer.Argument(metavar="ID_TAG", help="What the reader reads, such as 04A1B2C3.")]
 Key = Annotated[str, typer.Option("--key", help="Idempotency key: the same key books once.")]
 
 
@@ -87,9 +86,9 @@ def top_up(
 def show(id_tag: IdTag, *, as_json: Json = False) -> None:
     """Show a card with its balance, what is held for charging cars, and what is available."""
     with opened() as installation:
-        card = _find(installation, id_tag)
+        card = find(installation, id_tag)
         if as_json:
-            show_json(_as_json(card, installation))
+            show_json(card_as_json(card, installation))
             return
         currency = installation.currency
         show_facts(
@@ -119,7 +118,7 @@ def show_list(
         with installation.database.reading() as connection:
             cards = list_cards(connection, search=search, limit=limit)
         if as_json:
-            show_json([_as_json(card, installation) for card in cards])
+            show_json([card_as_json(card, installation) for card in cards])
             return
         columns = ("id tag", "printed number", "state", "balance", "held", "available", "label")
         amounts = (
@@ -136,49 +135,12 @@ def show_list(
         show_table(columns, rows, right=columns[3:6])
 
 
-@commands.command()
-def block(id_tag: IdTag, *, as_json: Json = False) -> None:
-    """Block a card: it starts no charging any more; its credit stays."""
-    _change(id_tag, "blocked", as_json=as_json)
-
-
-@commands.command()
-def unblock(id_tag: IdTag, *, as_json: Json = False) -> None:
-    """Make a blocked card active again."""
-    _change(id_tag, "active", as_json=as_json)
-
-
-def _change(id_tag: str, state: CardState, *, as_json: bool) -> None:
-    tag = arguments.id_tag(id_tag)
-    with opened() as installation:
-        before = _find(installation, tag)
-        if before.state not in {"active", "blocked"}:
-            raise Refusal(
-                f"The card {tag} is {before.state}; only active cards are blocked, and blocked ones unblocked."
-            )
-        outcome: Card | Refused = installation.engine.execute(ChangeCardState(tag, state, ACTOR))
-        if isinstance(outcome, Refused):
-            raise Refusal(_why(outcome, tag, installation))
-        if as_json:
-            show_json(_as_json(_find(installation, tag), installation))
-            return
-        say(f"The card {tag} is {outcome.state}.")
-
-
-def _find(installation: Installation, typed: str) -> CardView:
-    with installation.database.reading() as connection:
-        card = find_card(connection, typed)
-    if card is None:
-        raise Refusal(f"There is no card {typed}. `csms card list` shows the cards; `csms card issue` makes one.")
-    return card
-
-
 def _tell(outcome: Booked | Refused, tag: str, installation: Installation, done: str, *, as_json: bool) -> None:
     if isinstance(outcome, Refused):
-        raise Refusal(_why(outcome, tag, installation))
-    card = _find(installation, tag)
+        raise Refusal(why_refused(outcome, tag, installation))
+    card = find(installation, tag)
     if as_json:
-        show_json(_as_json(card, installation) | {"repeated": outcome.repeated})
+        show_json(card_as_json(card, installation) | {"repeated": outcome.repeated})
         return
     balance = arguments.money(card.balance_minor, installation.currency)
     what = f"{done} the card {tag} (printed number {card.printed_number})"
@@ -187,39 +149,5 @@ def _tell(outcome: Booked | Refused, tag: str, installation: Installation, done:
     say(f"{what}. Balance {balance}, available {arguments.money(card.available_minor, installation.currency)}.")
 
 
-def _as_json(card: CardView, installation: Installation) -> dict[str, str | int | bool | datetime | None]:
-    currency = installation.currency
-    return {
-        "id_tag": card.id_tag,
-        "printed_number": card.printed_number,
-        "state": card.state,
-        "balance": format_amount(card.balance_minor, currency),
-        "held": format_amount(card.held_minor, currency),
-        "available": format_amount(card.available_minor, currency),
-        "currency": currency.code,
-        "account_id": card.account_id,
-        "label": card.label,
-        "expires_at": card.expires_at,
-        "created_at": card.created_at,
-    }
-
-
 def _random_number() -> str:
     return f"{secrets.randbelow(10_000):04} {secrets.randbelow(10_000):04}"
-
-
-def _why(refused: Refused, tag: str, installation: Installation) -> str:
-    """Say why nothing was booked, and what to do."""
-    most_at_once = arguments.money(installation.limits.maximum_top_up_minor, installation.currency)
-    most_in_all = arguments.money(installation.limits.maximum_balance_minor, installation.currency)
-    sentences: dict[RefusalReason, str] = {
-        "unknown card": f"There is no card {tag}. Issue it first: csms card issue {tag}",
-        "card not active": f"The card {tag} is not active, so nothing was booked; see: csms card show {tag}",
-        "card exists": f"The card {tag} exists already. To add credit: csms card top-up {tag} AMOUNT",
-        "printed number exists": "Another card has this printed number. Give another one with --number.",
-        "amount not positive": "The amount has to be more than zero.",
-        "amount above the limit": f"One top-up is at most {most_at_once} (CSMS_MAXIMUM_TOP_UP). Nothing was booked.",
-        "balance above the limit": f"A balance is at most {most_in_all} (CSMS_MAXIMUM_BALANCE). Nothing was booked.",
-        "key used before": "This key was used for something else before, so nothing was booked. Use a new key.",
-    }
-    return sentences[refused.reason]

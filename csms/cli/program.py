@@ -57,7 +57,9 @@ COMMANDS = {
 }
 GROUPS = {
     "station": Command("csms.cli.stations", "commands", "Charge points: add, list, show, change the key."),
-    "card": Command("csms.cli.cards", "commands", "Cards: issue, top up, show, list, block, unblock."),
+    "card": Command("csms.cli.cards", "commands", "Cards: issue, top up, import, replace, block, let expire, list."),
+    "customer": Command("csms.cli.customers", "commands", "Customers of cards: set, show, erase."),
+    "receipt": Command("csms.cli.receipts", "commands", "Receipts: show, write as PDF."),
     "tariff": Command("csms.cli.tariffs", "commands", "Tariffs: add, list, show, price an example, assign."),
     "group": Command("csms.cli.groups", "commands", "Groups of stations and of accounts: add, list, set."),
     "transaction": Command("csms.cli.transactions", "commands", "Charging transactions: list, show."),

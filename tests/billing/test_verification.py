@@ -217,6 +217,14 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         ("UPDATE ledger_account SET credits_minor = credits_minor + 1 WHERE code LIKE '1000:%'",),
         "name Hall",
     ),
+    "receipt numbers of a desk have no gap": (
+        ("UPDATE desk SET last_receipt_number = 2",),
+        "receipts 1, highest 1, last receipt number 2",
+    ),
+    "a sale or top-up at a desk has a receipt of that desk": (
+        ("DELETE FROM receipt",),
+        "event top up, name Hall",
+    ),
     "a desk keeps its cash in an asset account of its own": (
         ("UPDATE ledger_account SET kind = 'income' WHERE code LIKE '1000:%'",),
         "kind income",

@@ -240,15 +240,15 @@ async def test_while_nothing_can_be_stored_the_form_is_kept_and_books_later(
 async def test_a_supervisor_blocks_a_card_and_lets_it_charge_again(portal: PortalWorld) -> None:
     browser = await portal.logged_in("supervisor")
     await browser.get("/card", tag=CARD)
-    response = await browser.post("/card/state", tag=CARD, state="blocked")
+    response = await browser.post("/card/state", tag=CARD, state="blocked", reason="seen twice")
     assert "The card is blocked" in response.text
     assert portal.card().state == "blocked"
     refused = await browser.post("/card/top-up", tag=CARD, amount="20", key="k" * 20)
     assert (refused.status_code, "cannot be topped up" in browser.text) == (422, True)
-    await browser.post("/card/state", tag=CARD, state="active")
+    await browser.post("/card/state", tag=CARD, state="active", reason="was a mistake")
     assert portal.card().state == "active"
     assert (await browser.post("/card/state", tag=CARD, state="in stock")).status_code == 422
-    assert (await browser.post("/card/state", tag="NOBODY", state="blocked")).status_code == 404
+    assert (await browser.post("/card/state", tag="NOBODY", state="blocked", reason="x")).status_code == 404
 
 
 async def test_the_card_page_tells_refusals_and_what_is_charging(portal: PortalWorld) -> None:

@@ -44,6 +44,11 @@ class Document(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
+def heading_of(setting: str) -> tuple[str, ...]:
+    """Return who gives receipts, line by line."""
+    return tuple(line.strip() for line in setting.split("|") if line.strip())
+
+
 def of_desk(one: DeskReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool) -> Document:
     """Write the receipt of a sale or a top-up."""
     facts = [

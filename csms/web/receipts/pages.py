@@ -13,10 +13,9 @@ from starlette.responses import Response
 
 from csms.billing.receipts import DeskReceipt, find_receipt, note_print
 from csms.charging.charge_receipts import ChargeReceipt, find_charge_receipt, signed_samples
-from csms.config import Settings
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import Form
-from csms.web.receipts.document import Document, of_charge, of_desk
+from csms.web.receipts.document import Document, heading_of, of_charge, of_desk
 from csms.web.receipts.pdf import PAPERS, render
 from csms.web.visit import Visit, link
 
@@ -75,11 +74,6 @@ async def download_signed(visit: Visit) -> Response:
     )
 
 
-def heading_of(settings: Settings) -> tuple[str, ...]:
-    """Return who gives receipts, line by line."""
-    return tuple(line.strip() for line in settings.receipt_heading.split("|") if line.strip())
-
-
 def _of_entry(visit: Visit) -> Callable[[Connection], DeskReceipt]:
     entry_id = visit.path_number("entry_id")
 
@@ -110,11 +104,11 @@ def _formats(visit: Visit) -> Formats:
 
 
 def _document(visit: Visit, one: DeskReceipt, *, is_copy: bool) -> Document:
-    return of_desk(one, _formats(visit), heading_of(visit.portal.settings), is_copy=is_copy)
+    return of_desk(one, _formats(visit), heading_of(visit.portal.settings.receipt_heading), is_copy=is_copy)
 
 
 def _charge_document(visit: Visit, one: ChargeReceipt, *, is_copy: bool) -> Document:
-    return of_charge(one, _formats(visit), heading_of(visit.portal.settings), is_copy=is_copy)
+    return of_charge(one, _formats(visit), heading_of(visit.portal.settings.receipt_heading), is_copy=is_copy)
 
 
 def _shown(visit: Visit, document: Document, back: str, one: DeskReceipt | ChargeReceipt) -> Response:
