@@ -45,6 +45,15 @@ def test_stations_that_prove_who_they_are_by_a_key_are_measured_idle_and_coming_
     assert "40" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.parametrize("database", ["--no-postgresql", "--postgresql"])
+def test_a_long_ledger_is_written_as_the_rules_would_and_verifies(tmp_path: Path, database: str) -> None:
+    done = bench("verify", "--small", database, "--json", str(tmp_path / "report.json"))
+    assert done.returncode == 0, done.stderr
+    figures = figures_of(tmp_path / "report.json")
+    assert figures["csms ledger verify"] > 0
+    assert figures["its memory at most"] < 250
+
+
 def test_an_unknown_scenario_is_one_sentence_and_status_2() -> None:
     done = bench("everything")
     assert done.returncode == 2
@@ -54,4 +63,4 @@ def test_an_unknown_scenario_is_one_sentence_and_status_2() -> None:
 def test_help_names_every_scenario() -> None:
     done = bench("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("sessions", "engine", "memory", "reconnect", "limits"))
+    assert all(name in done.stdout for name in ("sessions", "engine", "memory", "reconnect", "verify", "limits"))
