@@ -44,7 +44,7 @@ def open_installation(settings: Settings) -> Installation:
     currency = Currency(settings.currency, settings.currency_decimals)
     try:
         _check(database)
-        set_up(database, currency, clock.now())
+        set_up(database, currency, clock.now(), settings.tax_point)
     except Exception:
         database.close()
         raise
