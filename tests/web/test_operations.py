@@ -223,7 +223,7 @@ async def test_overview_and_journal_say_when_the_ledger_was_verified_and_what_wa
     ended(1, Violation(2, "a rule", "account 1000"))
     for page in ("/dashboard", "/journal"):
         await browser.get(page)
-        assert "does not verify: 1 violations" in browser.text
+        assert "does not verify: 1 violation on" in browser.text
         assert "The first: a rule: account 1000." in browser.text
     await operator.get("/dashboard")
     assert "does not verify" in operator.text
