@@ -20,7 +20,7 @@ from csms.charging.pricing import FREE, tariff_at
 from csms.charging.working_set import WorkingSet
 
 _MINUTES_PER_HOUR = 60
-_SEARCHED_DAYS = 200  # both changes of a year's clock lie within
+_SEARCHED_DAYS = 366
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
