@@ -99,6 +99,8 @@ class StationView(msgspec.Struct, frozen=True):
     connected_at: datetime | None
     address: str | None
     node: str | None
+    clock_skew_s: int | None
+    has_relative_readings: bool
     connectors: tuple[ConnectorView, ...]
 
     @property
@@ -265,6 +267,8 @@ _STATIONS = select(
     models.connection.c.connected_at,
     models.connection.c.address,
     models.connection.c.node,
+    _cp.clock_skew_s,
+    _cp.has_relative_readings,
 ).select_from(
     models.charge_point.outerjoin(models.connection, models.connection.c.charge_point_id == _cp.id).outerjoin(
         models.site, models.site.c.id == _cp.site_id
