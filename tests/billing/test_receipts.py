@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,12 @@ from csms.installation import Installation, open_installation
 from tests.support.ledger import violations
 
 CARDS = ("AAAA0001", "AAAA0002", "AAAA0003")
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    """Settings with small batches, so that there are many units of work."""
+    return make_settings(engine_batch_max=4)
 
 
 @pytest.fixture
