@@ -15,6 +15,10 @@ WORDS: dict[str, str] = {
     "card retired": "The card was taken out of use",
     "no credit": "Not enough credit",
     "no tariff": "The station has no tariff",
+    "staff only": "This station is for staff only",
+    "not at this station": "The card may not be used at this station",
+    "daily limit": "The day's limit is used up",
+    "too many at once": "Too many cars charge on this account already",
     # why money was not booked
     "card not active": "This card is not active, so it cannot be topped up.",
     "card exists": "This card is sold already.",
