@@ -20,6 +20,9 @@ from csms.charging.working_set import WorkingSet
 IMPLAUSIBLE = "implausible energy"
 BELOW_START = "meter stop below meter start"
 NO_ACCOUNT = "no account"
+UNHEARD_OF = (
+    "no stop, connector free"  # the flag of a transaction that was taken for over because nothing was heard of it
+)
 WAITING = (IMPLAUSIBLE, BELOW_START)  # reasons why nothing is charged until a person decided; the hold stays open
 _HARMLESS_DEFICIT_WH = 10
 _ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most

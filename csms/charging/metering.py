@@ -12,7 +12,7 @@ from hashlib import blake2b
 import msgspec
 
 from csms.billing.books import Decision
-from csms.charging.closing import join, most_wh, zombie_wait
+from csms.charging.closing import UNHEARD_OF, join, most_wh, zombie_wait
 from csms.charging.credit_guard import follow
 from csms.charging.facts import Policy, Reading, RelativeReadings, Transaction
 from csms.charging.pricing import elapsed_s
@@ -26,6 +26,7 @@ _LARGEST = 10**15  # a register beyond 1 PWh is not a register
 _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
 RELATIVE = "readings relative to the session"
 IMPLAUSIBLE = "implausible"  # more than the connector can have delivered: plays no part
+HEARD_AGAIN = "heard of again"
 IDLE = "stopped: no current drawn"
 _HISTORY_AFTER = timedelta(hours=2)
 _QUEUED = timedelta(minutes=1)  # more than this between messages, and less between their arrivals: a queue is emptied
@@ -85,6 +86,8 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
     moved = one
     if one.state != "ended":  # what was charged stays as it was charged
         moved, readings = understand(one, readings, working_set.policy, now)
+    if _is_heard_again(one, moved, said, working_set):
+        moved = msgspec.structs.replace(moved, state="open", guard_at=now, flags=join(moved.flags, HEARD_AGAIN))
     if moved.zombie_at is not None and said.transaction_id == one.transaction_id:
         moved = _alive(moved, readings, working_set.policy)
     is_over = _idles_too_long(moved)
@@ -188,6 +191,18 @@ def _idles_too_long(one: Transaction) -> bool:
     if one.state != "open" or one.idle_since is None or one.stop_after_s is None or one.stop_requested_at is not None:
         return False
     return elapsed_s(one.idle_since, one.register_at) >= one.stop_after_s
+
+
+def _is_heard_again(before: Transaction, after: Transaction, said: MeterValues, working_set: WorkingSet) -> bool:
+    """Tell whether a transaction that was taken for over draws on: its station names it, and its register rises."""
+    if before.state != "orphaned" or UNHEARD_OF not in before.flags or said.transaction_id != before.transaction_id:
+        return False
+    is_taken = any(
+        one.state == "open" and one.connector_id == before.connector_id
+        for one in working_set.transactions.values()
+        if one.charge_point_id == before.charge_point_id and one.transaction_id > before.transaction_id
+    )
+    return after.register_wh > before.register_wh and not is_taken
 
 
 def _alive(one: Transaction, readings: tuple[Reading, ...], policy: Policy) -> Transaction:

@@ -270,8 +270,9 @@ def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     new = [working_set.transactions[key] for key in sorted(working_set.new_transactions)]
     changed = [working_set.transactions[key] for key in sorted(working_set.changed_transactions)]
     _NEW_TRANSACTION.execute(connection, map(_transaction_row, new))
-    _MOVE_TRANSACTION.execute(connection, [_moving_row(one) for one in changed if one.state == "open"])
-    _END_TRANSACTION.execute(connection, [_ending_row(one) for one in changed if one.state != "open"])
+    whole = {one.transaction_id for one in changed if one.state != "open"} | working_set.revived
+    _MOVE_TRANSACTION.execute(connection, [_moving_row(one) for one in changed if one.transaction_id not in whole])
+    _END_TRANSACTION.execute(connection, [_ending_row(one) for one in changed if one.transaction_id in whole])
     _PUT_READING.execute(connection, [(*_reading_row(one), now) for one in working_set.readings.values()])
     _PUT_REVIEW.execute(connection, [(*_review_row(one), now) for one in working_set.review_items.values()])
     evidence.write(connection, working_set, now)

@@ -293,7 +293,8 @@ def _end(
         stop_authorization_status=None if authorization is None else authorization.status,
         flags=closing.join(one.flags, *flags, energy_flag),
     )
-    late_orphan = () if before.state == "open" else _answered(one)
+    was_over = before.state == "orphaned" or closing.UNHEARD_OF in before.flags
+    late_orphan = _answered(one) if was_over else ()
     points = [
         *working_set.points.get(one.transaction_id, []),
         *(Point(each.happened_at, each.register_wh) for each in readings if each.register_wh is not None),

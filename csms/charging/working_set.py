@@ -116,6 +116,7 @@ class WorkingSet:
     reviews: dict[str, StoredReview] = field(default_factory=dict)  # of those that were asked for
     resolutions: dict[str, Resolution] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)  # transactions that end in this batch
+    revived: set[int] = field(default_factory=set)  # transactions that were taken for over, and are not
     registers: dict[tuple[int, int], Register] = field(default_factory=dict)
     changed_registers: set[tuple[int, int]] = field(default_factory=set)
     broken_chains: set[int] = field(default_factory=set)
@@ -178,6 +179,8 @@ def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
     (working_set.changed_transactions if known else working_set.new_transactions).add(key)
     if known and one.state == "ended" and working_set.transactions[key].state != "ended":
         working_set.ended.add(key)
+    if known and one.state == "open" and working_set.transactions[key].state != "open":
+        working_set.revived.add(key)
     working_set.transactions[key] = one
     working_set.natural_keys[one.natural_key] = key
     if one.stop_key is not None:

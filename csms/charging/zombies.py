@@ -63,7 +63,7 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     energy_wh = closing.estimate_wh(one)
     evidence = {"last_register_wh": one.register_wh, "estimate_wh": energy_wh, "suspected_until": one.zombie_at}
     explanation = "The connector or the whole station was free again, and nothing more was heard of this transaction."
-    over = closing.orphaned(one, energy_wh, "no stop, connector free", explanation, evidence)
+    over = closing.orphaned(one, energy_wh, closing.UNHEARD_OF, explanation, evidence)
     hold = working_set.books.holds.get(one.transaction_id)
     if hold is not None and hold.state == "open" and hold.amount_minor > one.cost_minor:
         over = (*over, msgspec.structs.replace(hold, amount_minor=one.cost_minor))  # the rest is free for the next car

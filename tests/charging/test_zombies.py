@@ -71,6 +71,27 @@ async def test_a_transaction_that_is_heard_of_again_goes_on(impatient: World) ->
     assert impatient.review_items() == []
 
 
+async def test_a_transaction_that_was_taken_for_over_too_early_runs_on_and_is_charged_by_its_stop(
+    impatient: World,
+) -> None:
+    world = impatient
+    async with world.station() as peer:
+        number = await _begin(peer)
+        await _available(peer)
+        await _until_over(world, number)
+        for _ in range(2):
+            await peer.read(number, datetime.now(UTC).isoformat(), 1400)
+        assert (world.transaction(number).state, world.transaction(number).energy_wh) == ("open", 400)
+        await _available(peer)
+        await _until_over(world, number)
+        await peer.read(number, datetime.now(UTC).isoformat(), 1450)
+        await peer.stop(number, 1500, datetime.now(UTC).isoformat())
+    assert (world.transaction(number).state, world.transaction(number).energy_wh) == ("ended", 500)
+    (item,) = world.review_items()
+    assert item.decision == "stop came"
+    assert world.card().held_minor == 0
+
+
 async def test_the_late_stop_of_a_zombie_is_charged_and_nothing_is_left_to_decide(impatient: World) -> None:
     world = impatient
     async with world.station() as peer:
