@@ -82,6 +82,7 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
             item = as_fact(StoredReview, row)
             working_set.reviews[item.key] = item
             names.charge_point_ids.add(item.charge_point_id)
+            names.registers_at.add(item.charge_point_id)
             if item.transaction_id is not None:
                 names.transaction_ids.add(item.transaction_id)
     if names.registers_at:

@@ -13,7 +13,7 @@ from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
 from csms.billing.prepaid import place_hold, void_hold
 from csms.billing.tariffs import encode_tariff
 from csms.charging import closing
-from csms.charging.facts import AlarmOver, Resolution, StoredReview, Transaction
+from csms.charging.facts import AlarmOver, Register, Resolution, StoredReview, Transaction
 from csms.charging.pricing import tariff_at
 from csms.charging.transactions import StopTransaction
 from csms.charging.working_set import Names, WorkingSet
@@ -144,7 +144,17 @@ def _decide(
         return ended, (ended, void_hold(hold, now)) if hold is not None and is_open else (ended,)
     points = working_set.points.get(one.transaction_id, [])
     ended, money = closing.charge(_ended(one, asked, now), points, working_set, now, asked.actor)
-    return ended, (ended, *money)
+    return ended, (ended, *money, *_register(one, ended, working_set))
+
+
+def _register(before: Transaction, ended: Transaction, working_set: WorkingSet) -> tuple[Register, ...]:
+    """Return where the meter of an orphan's connector stood, so that its energy is not missing before the next one."""
+    last = working_set.registers.get((ended.charge_point_id, ended.connector_id))
+    at = ended.ended_at
+    if before.state != "orphaned" or at is None or (last is not None and last.happened_at > at):
+        return ()
+    register_wh = max(before.register_wh, before.meter_start_wh + ended.energy_wh)
+    return (Register(ended.charge_point_id, ended.connector_id, register_wh, at),)
 
 
 def _ended(one: Transaction, asked: ResolveReview, now: datetime) -> Transaction:

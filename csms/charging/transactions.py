@@ -121,7 +121,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         return Decision(Started(known, stored, repeated=True))
     id_tag = normalize_id_tag(said.id_tag)
     orphans = [one for one in working_set.unfinished(said.charge_point_id) if one.connector_id == said.connector_id]
-    gap_flag, intents = _gap(said, working_set)
+    gap_flag, intents = ("", []) if orphans else _gap(said, working_set)  # what an orphan drew is not missing
     for orphan in orphans:
         if orphan.state == "open":
             intents += _orphan(orphan, said)

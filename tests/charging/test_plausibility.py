@@ -118,6 +118,17 @@ async def test_energy_between_two_transactions_of_a_connector_is_reported(world:
     assert _alarms(world) == [("missing energy", True)]
 
 
+async def test_what_an_orphan_drew_is_not_missing(world: World) -> None:
+    async with world.station() as peer:
+        first = await peer.start(CARD, 1000, world.at(0))
+        await peer.stop(first["transactionId"], 2000, world.at(10))
+        lost = await peer.start(CARD, 2000, world.at(20))
+        await peer.read(lost["transactionId"], world.at(25), 2900)
+        third = await peer.start(CARD, 2900, world.at(30))
+    assert "missing" not in world.transaction(third["transactionId"]).flags
+    assert _alarms(world) == []
+
+
 async def test_a_new_meter_breaks_the_chain_on_purpose(world: World) -> None:
     boot = {"chargePointVendor": "Acme", "chargePointModel": "One"}
     async with world.station() as peer:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from csms.charging.reviews import Resolved, ResolveReview
 from csms.config import Settings
 from tests.support.peer import Peer
 from tests.support.world import CARD, World, open_world
@@ -106,3 +107,18 @@ async def test_the_late_stop_of_a_zombie_is_charged_and_nothing_is_left_to_decid
     assert (item.decision, item.resolved_by) == ("stop came", "charge point")
     assert world.card().held_minor == 0
     assert len(world.entries("settle")) == 1
+
+
+async def test_what_a_zombie_drew_is_not_missing_once_a_person_accepted_it(impatient: World) -> None:
+    world = impatient
+    async with world.station() as peer:
+        before = await peer.start(CARD, 900, world.at(0))
+        await peer.stop(before["transactionId"], 1000, world.at(1))
+        number = await _begin(peer)
+        await _available(peer)
+        await _until_over(world, number)
+        (item,) = world.review_items()
+        resolved = await world.submit(ResolveReview(item.key, "accept", "", "staff anna", "form-1"))
+        assert isinstance(resolved, Resolved)
+        after = await peer.start(CARD, 1200, datetime.now(UTC).isoformat())
+    assert world.transaction(after["transactionId"]).flags == ""
