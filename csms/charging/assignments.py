@@ -149,7 +149,8 @@ def in_force_at(connection: Connection, charge_point_id: int, currency: Currency
     for group_id in (None, *groups):
         for connector_id in (0, *connectors):
             applies = tariff_at(charge_point_id, connector_id, group_id, now, working_set)
-            if applies != everybody:
+            others = tariff_at(charge_point_id, connector_id, None, now, working_set)
+            if applies != (everybody if group_id is None else others):
                 group = None if group_id is None else group_names[group_id]
                 found.append(shown(group, connector_id or None, applies))
     return found

@@ -115,6 +115,21 @@ async def test_a_wrong_group_is_marked(sqlite_portal: PortalWorld, path: str, fi
     assert 'aria-invalid="true"' in browser.text
 
 
+@pytest.mark.parametrize(("limit", "amount", "status"), [("600", "550", 200), ("30", "31", 422)])
+async def test_a_groups_own_limit_of_a_top_up_counts_at_the_desk(
+    sqlite_portal: PortalWorld, limit: str, amount: str, status: int
+) -> None:
+    administrator = await sqlite_portal.logged_in("administrator")
+    await administrator.get("/groups")
+    await administrator.post("/groups/accounts", group_name="Fleet")
+    await administrator.post("/groups/accounts/1", name="Fleet", maximum_top_up=limit)
+    await administrator.post("/groups/accounts/1/members", card=CARD, act="add")
+    cashier = await sqlite_portal.logged_in("cashier")
+    response = await cashier.get("/card/top-up", tag=CARD, amount=amount, key="k" * 20)
+    assert response.status_code == status
+    assert (f"At most {limit}.00" in cashier.text) == (status == 422)
+
+
 async def test_what_is_not_there_is_not_found(sqlite_portal: PortalWorld) -> None:
     browser = await sqlite_portal.logged_in("administrator")
     for path in ("/groups/stations/7", "/groups/accounts/7", "/tariffs/7"):

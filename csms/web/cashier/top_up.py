@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from csms.billing import prepaid, reports
+from csms.billing.account_groups import group_of
 from csms.billing.books import normalize_id_tag
 from csms.errors import StorageUnavailable
 from csms.web.cashier.desk import LONGEST_ID_TAG, card_page
@@ -75,15 +76,26 @@ async def book(visit: Visit) -> Response:
 
 async def _check(visit: Visit, form: Form) -> tuple[int, reports.CardView]:
     """Read the amount against the limits and the card against what is stored; what is wrong is marked in the form."""
-    limits = visit.portal.limits
     tag = form.typed("tag")
     card = await visit.read(lambda connection: reports.find_card(connection, tag))
     if card is None:
         raise HTTPException(404, "There is no such card. Nothing was booked.")
-    amount_minor = form.amount_minor("amount", visit.portal.currency, most_minor=limits.maximum_top_up_minor)
+    most_minor = await _most_minor(visit, card)
+    amount_minor = form.amount_minor("amount", visit.portal.currency, most_minor=most_minor)
     if visit.staff.cash_account_id is None:
         form.refuse("amount", NO_DESK)
     return amount_minor, card
+
+
+async def _most_minor(visit: Visit, card: reports.CardView) -> int:
+    """Return the most that one top-up of this card may be: what its account's group says, else the settings."""
+    most_minor = visit.portal.limits.maximum_top_up_minor
+    account_id = card.account_id
+    if account_id is None:
+        return most_minor
+    group = await visit.read(lambda connection: group_of(connection, account_id))
+    own_minor = None if group is None else group.limits.maximum_top_up_minor
+    return most_minor if own_minor is None else own_minor
 
 
 async def _another_card(visit: Visit, form: Form) -> str | None:
