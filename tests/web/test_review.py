@@ -6,6 +6,7 @@ import pytest
 
 from csms import clock
 from csms.charging import metering, overview, stations, transactions
+from csms.charging.facts import ConnectorStatus
 from tests.web.portal import CARD, PortalWorld
 
 HOSTILE = "<script>alert(1)</script>"
@@ -119,3 +120,27 @@ async def test_an_operator_looks_and_cannot_decide_and_another_decision_is_told(
     assert sqlite_portal.card().balance_minor == 2000
     assert (await first.get("/review/" + "0" * 32)).status_code == 404
     assert (await first.get("/review/none")).status_code == 404
+
+
+async def test_what_was_noticed_stands_beside_the_queue_and_on_the_page_of_the_station(
+    sqlite_portal: PortalWorld,
+) -> None:
+    portal = sqlite_portal
+    station = await portal.engine.submit(stations.AddChargePoint("CP1", 0, None, None))
+    await portal.engine.submit(stations.Boot(station, "Acme", "One", "", "1.0"))
+    ahead = clock.now() + timedelta(minutes=7)
+    status = ConnectorStatus(station, 1, "Available", "NoError", "", "", clock.now())
+    await portal.engine.submit(stations.StatusNotification(status, ahead))
+    begin = clock.now() - timedelta(hours=1)
+    started = await portal.engine.submit(
+        transactions.StartTransaction(station, 1, CARD, 500_000, begin, begin.isoformat())
+    )
+    value = metering.MeterValue(begin + timedelta(minutes=30), (metering.Sample("3000"),), "[]")
+    await portal.engine.submit(metering.MeterValues(station, 1, started.transaction_id, (value,)))
+    browser = await portal.logged_in("operator")
+    await browser.get("/review")
+    assert "Clock of a station is wrong" in browser.text
+    assert "s ahead of ours" in browser.text
+    await browser.get(f"/stations/{station}")
+    assert "count from the start of each session" in browser.text
+    assert "s ahead" in browser.text
