@@ -200,7 +200,7 @@ def within(cards: Sequence[StockCard]) -> list[ImportProblem]:
     for one in cards:
         for field, value, seen in (("id_tag", one.id_tag, tags), ("printed_number", one.printed_number, numbers)):
             first = seen.setdefault(value, one.line)
-            if first != one.line:
+            if value and first != one.line:
                 found.append(ImportProblem(one.line, field, f"{value} stands in line {first} already"))
     return found
 

@@ -32,10 +32,11 @@ _COLUMNS = {
 
 
 class StockFile(msgspec.Struct, frozen=True):
-    """What was read; `cards` are of good lines only, so nothing is to be imported while there are problems."""
+    """What was read. `lines` are all that could be taken apart, also those at fault, to be compared with others."""
 
     cards: tuple[StockCard, ...]
     problems: tuple[ImportProblem, ...]
+    lines: tuple[StockCard, ...] = ()
 
 
 def decode(data: bytes) -> str | None:
@@ -59,18 +60,20 @@ def read(text: str, zone: ZoneInfo) -> StockFile:
         return StockFile((), (ImportProblem(1, "columns", why),))
     if len(lines) - 1 > MOST_LINES:
         return StockFile((), (ImportProblem(MOST_LINES + 2, "file", f"At most {MOST_LINES} cards at once."),))
-    cards: list[StockCard] = []
+    found: list[StockCard] = []
     problems: list[ImportProblem] = []
     for number, line in enumerate(lines[1:], 2):
         if line.strip():
             card, wrong = _read_line(number, line, separator, header, zone)
             problems += wrong
             if card is not None:
-                cards.append(card)
-    if not cards and not problems:
+                found.append(card)
+    if not found and not problems:
         problems.append(ImportProblem(2, "file", "There is no card in the file."))
-    problems += within(cards)
-    return StockFile(tuple(cards), tuple(sorted(problems, key=lambda one: one.line)))
+    problems += within(found)
+    bad = {one.line for one in problems}
+    good = tuple(one for one in found if one.line not in bad)
+    return StockFile(good, tuple(sorted(problems, key=lambda one: one.line)), tuple(found))
 
 
 def _read_line(
@@ -99,9 +102,7 @@ def _read_line(
     expires_at, why = _expiry(values.get("expires", ""), zone)
     if why:
         problems.append(ImportProblem(number, "expires", why))
-    if problems:
-        return None, problems
-    return StockCard(number, tag, values["printed_number"], values.get("label", ""), expires_at), []
+    return StockCard(number, tag, values["printed_number"], label, expires_at), problems
 
 
 def end_of_day(day: date, zone: ZoneInfo) -> datetime:

@@ -62,13 +62,14 @@ def import_(
         imported = repeated = False
         if dry_run:
             with installation.database.reading() as connection:
-                problems = (*problems, *against(stock.cards, *taken(connection, stock.cards)))
+                problems = (*problems, *against(stock.lines, *taken(connection, stock.lines)))
         elif not problems:
             outcome: Imported | NotImported = installation.engine.execute(ImportCards(stock.cards, ACTOR))
             imported = isinstance(outcome, Imported)
             repeated = isinstance(outcome, Imported) and outcome.repeated
             problems = outcome.problems if isinstance(outcome, NotImported) else ()
-        _tell_import(sorted(problems, key=lambda one: one.line), len(stock.cards), imported, repeated, as_json=as_json)
+        ordered = sorted(problems, key=lambda one: one.line)
+        _tell_import(ordered, len(stock.lines), imported, repeated, dry_run=dry_run, as_json=as_json)
 
 
 def _text_of(file: Path) -> str:
@@ -83,18 +84,22 @@ def _text_of(file: Path) -> str:
     return text
 
 
-def _tell_import(problems: list[ImportProblem], count: int, imported: bool, repeated: bool, *, as_json: bool) -> None:
+def _tell_import(
+    problems: list[ImportProblem], count: int, imported: bool, repeated: bool, *, dry_run: bool, as_json: bool
+) -> None:
+    """Answer; a dry run has done what was asked also where it found problems."""
+    wrong = len({one.line for one in problems})
+    if problems and not dry_run:
+        listed = "; ".join(f"line {one.line}, {one.field}: {one.why.rstrip('.')}" for one in problems)
+        raise Refusal(f"Nothing was imported, as {wrong} lines are wrong: {listed}.")
     if as_json:
-        wrong = [{"line": one.line, "field": one.field, "why": one.why} for one in problems]
+        found = [{"line": one.line, "field": one.field, "why": one.why} for one in problems]
         new = count if imported and not repeated else 0
-        show_json({"cards": count, "imported": new, "repeated": repeated, "problems": wrong})
+        show_json({"cards": count, "imported": new, "repeated": repeated, "problems": found})
     elif problems:
         show_table(("line", "field", "what is wrong"), [(one.line, one.field, one.why) for one in problems])
-    if problems:
-        raise Refusal(f"Nothing was imported: {len({one.line for one in problems})} lines are wrong.")
-    if as_json:
-        return
-    if repeated:
+        say(f"{wrong} lines are wrong.")
+    elif repeated:
         say(f"The {count} cards were in stock already.")
     else:
         say(f"{count} cards are in stock." if imported else f"Nothing is wrong with the {count} cards.")

@@ -58,8 +58,8 @@ async def take(visit: Visit) -> Response:
         return await _import(visit, file, text, name)
 
     def compare(connection: Connection) -> tuple[ImportProblem, ...]:
-        tags, numbers = taken(connection, file.cards)
-        return tuple(sorted((*file.problems, *against(file.cards, tags, numbers)), key=lambda one: one.line))
+        tags, numbers = taken(connection, file.lines)
+        return tuple(sorted((*file.problems, *against(file.lines, tags, numbers)), key=lambda one: one.line))
 
     problems = await visit.read(compare)
     return _page(visit, file, text, problems, name=name, status=422 if problems else 200)

@@ -94,7 +94,7 @@ def of_charge(one: ChargeReceipt, f: Formats, heading: tuple[str, ...], *, is_co
     )
     notes = [f"Times: {f.zone_name}"]
     if one.signed:
-        notes.append(f"The meter signed {len(one.signed)} values; the operator hands the whole of them out on request.")
+        notes.append(f"The meter signed {len(one.signed)} of the readings; they can be had whole from the operator.")
     return Document(
         "Charge receipt",
         one.code,

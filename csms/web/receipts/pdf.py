@@ -34,7 +34,7 @@ def render(document: Document, paper: Paper) -> bytes:
         return _draw(document, _A4[0], _A4[1], margin=25 * mm, size=10)
     used = _Sheet(Canvas(BytesIO()), _ROLL_WIDTH, _LONGEST_ROLL, margin=5 * mm, size=8)
     used.write(document)
-    return _draw(document, _ROLL_WIDTH, _LONGEST_ROLL - used.y + 5 * mm, margin=5 * mm, size=8)
+    return _draw(document, _ROLL_WIDTH, _LONGEST_ROLL - used.y + 7 * mm, margin=5 * mm, size=8)
 
 
 def _register() -> None:

@@ -17,7 +17,7 @@ if (button && menu) {
 // A second click on a button that books or changes something does nothing. The server keeps to this by itself, too.
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post") return;
+  if (form.method !== "post" || form.target === "_blank") return;
   const question = form.dataset.question;
   if (question && !window.confirm(question)) {
     event.preventDefault();
