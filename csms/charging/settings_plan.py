@@ -13,7 +13,7 @@ import msgspec
 from csms.billing.books import Decision
 from csms.charging import display, prepaid_settings
 from csms.charging.command_queue import MASKED_KEY, SETTINGS, is_of_plan
-from csms.charging.facts import UNNUMBERED, Alarm, ChargePoint, Command, KeyChange
+from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, ChargePoint, Command, KeyChange
 from csms.charging.prepaid_settings import AUTHORIZATION_KEY, CACHE, OWN_KEY, Reported, Wish
 from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
 from csms.charging.working_set import Names, WorkingSet
@@ -117,6 +117,7 @@ def after_report(command: Command, working_set: WorkingSet, now: datetime) -> tu
     return (
         *settings,
         state_of(charge_point),
+        AlarmOver(_alarm_key(charge_point, "report")),
         *_alarm(charge_point, "drift", "changed by itself", drifted),
         *_next(charge_point, {one.key.casefold(): one for one in settings}, wishes, command, working_set, now),
     )
@@ -224,6 +225,7 @@ def _over(
     key = settings.get(AUTHORIZATION_KEY.casefold())
     if key is None or key.state != "right":
         return (*_alarm(charge_point, "key", "not taken", [AUTHORIZATION_KEY]), _due(charge_point, now + RETRY))
+    alarm = (*alarm, AlarmOver(_alarm_key(charge_point, "key")))
     done = state_of(msgspec.structs.replace(charge_point, onboarded_at=now, settings_due_at=due.settings_due_at))
     payload = {"requestedMessage": "BootNotification"}
     trigger = _command(charge_point, "TriggerMessage", payload, working_set, now, asked_by(command))
@@ -271,12 +273,17 @@ def _unreadable(charge_point: ChargePoint, command: Command) -> tuple[object, ..
     return _alarm(charge_point, "report", "not reported", ["all"])
 
 
-def _alarm(charge_point: ChargePoint, what: str, problem: str, keys: list[str]) -> tuple[Alarm, ...]:
+def _alarm(charge_point: ChargePoint, what: str, problem: str, keys: list[str]) -> tuple[Alarm | AlarmOver, ...]:
+    """Raise an alarm for keys; without any, it is over."""
     if not keys:
-        return ()
+        return (AlarmOver(_alarm_key(charge_point, what)),)
     text = f"Settings of {charge_point.identity[:60]} {problem}: {', '.join(sorted(keys))}"[:300]
-    key = f"settings {what} {charge_point.charge_point_id}"
+    key = _alarm_key(charge_point, what)
     return (Alarm(key, f"settings {what}", charge_point.charge_point_id, None, text),)
+
+
+def _alarm_key(charge_point: ChargePoint, what: str) -> str:
+    return f"settings {what} {charge_point.charge_point_id}"
 
 
 def _answer_of(command: Command) -> _Answer:
