@@ -1,12 +1,13 @@
-"""`csms desk`: add, list."""
+"""`csms desk`: add, list, reader."""
 
 from typing import Annotated
 
 import typer
 
 from csms import clock
-from csms.billing.desks import DeskView, add_desk, list_desks
+from csms.billing.desks import DeskView, add_desk, list_desks, set_reader_format
 from csms.billing.money import Currency, format_amount
+from csms.billing.reader_formats import ReaderFormat
 from csms.charging.sites import find_site, list_sites
 from csms.cli import arguments
 from csms.cli.opening import opened
@@ -59,6 +60,28 @@ def show_list(*, as_json: Json = False) -> None:
         show_table(("name", "site", "account", "cash"), rows, right=("cash",))
 
 
+@commands.command()
+def reader(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The desk.")],
+    types: Annotated[
+        ReaderFormat, typer.Argument(metavar="FORMAT", help="hex, hex reversed, decimal, decimal reversed.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Say what the card reader of a desk types, so that it becomes the id tag that stations send."""
+    with opened() as installation:
+        with installation.database.unit_of_work() as connection:
+            desk = next((one for one in list_desks(connection) if one.name == name), None)
+            if desk is None:
+                raise Refusal(f"There is no desk {name}; `csms desk list` shows the desks.")
+            set_reader_format(connection, desk.desk_id, types)
+        if as_json:
+            show_json({"desk_id": desk.desk_id, "name": desk.name, "reader_format": types})
+            return
+        say(f"The reader at the desk {name} types {types}.")
+
+
 def _as_json(one: DeskView, site: str | None, currency: Currency) -> dict[str, object]:
     return {
         "desk_id": one.desk_id,
@@ -66,4 +89,5 @@ def _as_json(one: DeskView, site: str | None, currency: Currency) -> dict[str, o
         "site": site,
         "cash_account": one.cash_account_code,
         "cash": format_amount(one.cash_minor, currency),
+        "reader_format": one.reader_format,
     }

@@ -66,7 +66,7 @@ GROUPS = {
     "review": Command("csms.cli.reviews", "commands", "What waits for a person: list, show, resolve."),
     "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal."),
     "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),
-    "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list."),
+    "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, what their card readers type."),
     "site": Command("csms.cli.sites", "commands", "Sites: add, list."),
 }
 

@@ -122,3 +122,12 @@ def test_a_receipt_of_a_charge_is_shown_and_written(csms: Csms, receipts: int, t
     assert "COPY" not in text
     assert csms("receipt", "show", str(receipts), "--json").json["copy"]
     assert csms("ledger", "verify").status == 0
+
+
+def test_a_desk_is_told_what_its_reader_types(csms: Csms) -> None:
+    csms("desk", "add", "Kiosk")
+    assert csms("desk", "list", "--json").json[0]["reader_format"] == "hex"
+    assert csms("desk", "reader", "Kiosk", "decimal reversed", "--json").json["reader_format"] == "decimal reversed"
+    assert csms("desk", "list", "--json").json[0]["reader_format"] == "decimal reversed"
+    csms("desk", "reader", "Kiosk", "octal", status=2)
+    csms("desk", "reader", "Nowhere", "hex", status=1)
