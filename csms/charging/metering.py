@@ -110,14 +110,17 @@ def to_readings(
     one: Transaction | None,
     values: tuple[MeterValue, ...],
 ) -> tuple[Reading, ...]:
-    """Read each meter value; the key is made of where, when and what, so that a repeat is the same reading."""
+    """Read each meter value. The key is made of where, when, what and of which transaction, so that a repeat is the
+    same reading, and one that came before its transaction was known counts when it comes again.
+    """
+    transaction_id = None if one is None else one.transaction_id
     return tuple(
         Reading(
             charge_point_id,
             connector_id,
             value.happened_at,
-            int.from_bytes(blake2b(value.samples_json.encode(), digest_size=8).digest(), signed=True),
-            None if one is None else one.transaction_id,
+            _digest(value.samples_json, transaction_id),
+            transaction_id,
             register_wh(value.samples),
             power_w(value.samples),
             value.samples_json,
@@ -125,6 +128,11 @@ def to_readings(
         )
         for value in values
     )
+
+
+def _digest(samples_json: str, transaction_id: int | None) -> int:
+    told = samples_json if transaction_id is None else f"{transaction_id} {samples_json}"
+    return int.from_bytes(blake2b(told.encode(), digest_size=8).digest(), signed=True)
 
 
 def understand(

@@ -177,6 +177,8 @@ def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
         )
         working_set.running.setdefault(one.account_id, []).append(running)
     (working_set.changed_transactions if known else working_set.new_transactions).add(key)
+    if one.needs_spans and not known:
+        working_set.points.setdefault(key, [])  # its readings may come in the same batch
     if known and one.state == "ended" and working_set.transactions[key].state != "ended":
         working_set.ended.add(key)
     if known and one.state == "open" and working_set.transactions[key].state != "open":
