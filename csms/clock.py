@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
+Seconds = float  # on the monotonic clock: for waiting, never for records
 
 
 def now() -> datetime:
@@ -16,6 +17,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def monotonic_s() -> float:
+def monotonic_s() -> Seconds:
     """Return seconds on a clock that never goes back; for intervals, not for records."""
     return time.monotonic()

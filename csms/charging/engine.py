@@ -36,7 +36,7 @@ from csms.charging import (
 )
 from csms.charging.facts import Policy, Watch
 from csms.charging.working_set import Names, WorkingSet
-from csms.clock import Clock, monotonic_s
+from csms.clock import Clock, Seconds, monotonic_s
 from csms.db import Database, is_conflict, is_storage_failure
 from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailable
 
@@ -132,7 +132,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: list[asyncio.Future[Any]] = []
-        self._since_s: float | None = (
+        self._since_s: Seconds | None = (
             None  # when the batch that runs was begun; None where none runs, or it was given up
         )
         self.available = True
@@ -268,7 +268,7 @@ class Engine:
             elif given_up:
                 self._to_loop(self.on_availability, True)
 
-    async def watch(self, longest_s: float) -> None:
+    async def watch(self, longest_s: Seconds) -> None:
         """Notice a database that neither answers nor fails, for ever: nobody waits for it longer than `longest_s`.
 
         What it was given may still be committed when it wakes up; whoever asked was told nothing and asks again.
