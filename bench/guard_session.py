@@ -22,7 +22,7 @@ from csms.billing.tariffs import Tariff
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import DECIDERS
-from csms.charging.facts import ChargePoint, Command, Policy, TariffVersion
+from csms.charging.facts import ChargePoint, Command, Policy, SmartCharging, TariffVersion
 from csms.charging.metering import MeterValue, MeterValues, Sample
 from csms.charging.transactions import StartTransaction, StopTransaction
 from csms.charging.working_set import WorkingSet
@@ -35,6 +35,8 @@ _LONGEST_S = 60 * 3600.0
 _CALL_TIMEOUT_S = 60.0
 _SERVER_S = 0.005  # from a message to the commit of what it means
 _TAG = "04A1B2C3D4"
+_SLOWEST = 1.5  # times the latency at best
+LAZIEST = 1.2  # times the usual reaction
 
 
 class Car:
@@ -93,6 +95,7 @@ class Outcome(msgspec.Struct, frozen=True):
     over_minor: int
     probes: int
     stops: int
+    limits: int
     bound_wh: float  # maximum power x (interval + both ways of the link + reaction of the station)
 
 
@@ -115,11 +118,16 @@ class Session:
         random: Random,
         *,
         guarded: bool,
-        link_lost_at: float | None = None,
+        limited: bool = False,
     ) -> None:
-        """Without a guard only the reading that shows the credit used up stops the transaction."""
+        """Without a guard only the reading that shows the credit used up stops the transaction.
+
+        `limited`: the station has Smart Charging, and gives no power after the end of its profile.
+        """
         self._station, self._car, self._random = station, car, random
-        self._guarded, self._lost_at = guarded, link_lost_at
+        self._guarded = guarded
+        self._cut_at: float | None = None  # by the profile in force
+        self._off: list[tuple[float, float]] = []  # when a profile cut the power though the link held
         self._credit_minor, self._tariff = credit_minor, tariff
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -131,8 +139,10 @@ class Session:
         self._ended_at: float | None = None
         self._stopping = False
         self._guard_at: datetime | None = None
-        self.probes = self.stops = 0
+        self.probes = self.stops = self.limits = 0
         self._world = _world(station, tariff, credit_minor)
+        if limited:
+            self._world.smart_charging[1] = SmartCharging(1, in_watts=True, stack_level=0)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -148,16 +158,29 @@ class Session:
         learned = self._world.stop_lags.get(1)
         if learned is not None:
             self._station.stop_lag_ms = learned.stop_lag_ms
-        over_wh = self._car.energy_wh(self._ended_at) - self._car.energy_wh(self._credit_ends_at())
-        away_s = self._station.interval_s + 2 * self._station.latency_s * _SLOWEST + self._station.reaction_s * _LAZIEST
+        over_wh = self._energy_wh(self._ended_at) - self.credit_wh()
+        away_s = self._station.interval_s + 2 * self._station.latency_s * _SLOWEST + self._station.reaction_s * LAZIEST
         return Outcome(
             f"{self._station.probes}",
             over_wh,
             one.cost_minor - self._credit_minor,
             self.probes,
             self.stops,
+            self.limits,
             self._station.maximum_w * away_s / 3600,
         )
+
+    def play_until_lost(self, lost_at: float) -> float | None:
+        """Run until the link is lost; return when the station then ends the energy by itself, or None."""
+        self._after(0.0, self._start)
+        while self._events and self._events[0][0] < lost_at:
+            self._now, _, happening = heapq.heappop(self._events)
+            happening()
+        return self._cut_at if self._ended_at is None else self._ended_at
+
+    def credit_wh(self) -> float:
+        """Return the energy that the credit pays for, if the car is never held back."""
+        return self._car.energy_wh(self.credit_ends_at())
 
     def _after(self, seconds: float, happening: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self._now + seconds, next(self._order), happening))
@@ -165,7 +188,7 @@ class Session:
     def _moment(self, at: float) -> datetime:
         return EPOCH + timedelta(seconds=at)
 
-    def _credit_ends_at(self) -> float:
+    def credit_ends_at(self) -> float:
         """Return when the price, exact and unrounded, reaches the credit."""
         low, high = 0.0, _LONGEST_S
         for _ in range(60):
@@ -181,8 +204,6 @@ class Session:
     # --- the link -----------------------------------------------------------------------------------------------------
 
     def _travel(self, way: str, arrival: Callable[[], None]) -> None:
-        if self._lost_at is not None and self._now >= self._lost_at:
-            return
         latency = self._station.latency_s * self._random.triangular(1.0, _SLOWEST, 1.0)
         at = max(self._arrived[way], self._now + latency)
         self._arrived[way] = at
@@ -207,12 +228,30 @@ class Session:
     def _read(self) -> None:
         if self._ended_at is not None:
             return
-        samples = [Sample(str(int(self._car.energy_wh(self._now))))]
+        samples = [Sample(str(int(self._energy_wh(self._now))))]
         if self._station.says_power:
-            watts = round(self._car.power_w(self._now))
+            is_off = self._cut_at is not None and self._cut_at <= self._now
+            watts = 0 if is_off else round(self._car.power_w(self._now))
             samples.append(Sample(str(watts), "Power.Active.Import", "W"))
         value = MeterValue(self._clock(), tuple(samples), f"[{self._now}]")
         self._travel("up", lambda: self._decide(MeterValues(1, 1, self._transaction_id, (value,))))
+
+    def _energy_wh(self, at: float) -> float:
+        """Return the energy given until a moment: what the car would take, without what profiles cut off."""
+        off = [*self._off, (at if self._cut_at is None else min(at, self._cut_at), at)]
+        return self._car.energy_wh(at) - sum(
+            self._car.energy_wh(end) - self._car.energy_wh(begin) for begin, end in off
+        )
+
+    def _limited(self, command: Command) -> None:
+        """Take a profile: from here on its end counts."""
+        if self._cut_at is not None and self._cut_at < self._now:
+            self._off.append((self._cut_at, self._now))
+        schedule = msgspec.json.decode(command.payload_json)["csChargingProfiles"]["chargingSchedule"]
+        first, last = schedule["chargingSchedulePeriod"]
+        assert (first["startPeriod"], last["limit"]) == (0, 0), "power, and then none"
+        begin = datetime.fromisoformat(schedule["startSchedule"]) - EPOCH
+        self._cut_at = begin.total_seconds() - self._station.clock_s + last["startPeriod"]
 
     def _commanded(self, command: Command) -> None:
         if command.action == "TriggerMessage" and self._station.probes == "ignores":
@@ -222,13 +261,15 @@ class Session:
         self._after(0.05, lambda: self._travel("up", lambda: self._answered(command, state)))
         if command.action == "TriggerMessage" and not refused:
             self._after(0.3, self._read)
+        if command.action == "SetChargingProfile":
+            self._limited(command)
         if command.action == "RemoteStopTransaction" and not self._stopping:
             self._stopping = True
-            self._after(self._station.reaction_s * self._random.uniform(0.8, _LAZIEST), self._stop)
+            self._after(self._station.reaction_s * self._random.uniform(0.8, LAZIEST), self._stop)
 
     def _stop(self) -> None:
         self._ended_at = self._now
-        wh = int(self._car.energy_wh(self._now))
+        wh = int(self._energy_wh(self._now))
         said = StopTransaction(1, 1, None, wh, self._clock(), self._clock().isoformat(), "Remote")
         self._after(0.2, lambda: self._travel("up", lambda: self._decide(said)))
 
@@ -243,6 +284,7 @@ class Session:
             world.commands[number] = msgspec.structs.replace(command, command_id=number)
             self.probes += command.action == "TriggerMessage"
             self.stops += command.action == "RemoteStopTransaction"
+            self.limits += command.action == "SetChargingProfile"
         world.unnumbered_commands.clear()
         self._transaction_id = 1 if world.transactions else None
         self._after(_SERVER_S, self._send_next)
@@ -293,10 +335,6 @@ class Session:
     def _done(self, command: Command, state: Any) -> None:  # noqa: ANN401 - a command's state
         self._outstanding = None
         self._decide(AnswerCommand(command.command_id, command.attempts, state))
-
-
-_SLOWEST = 1.5  # times the latency at best
-_LAZIEST = 1.2  # times the usual reaction
 
 
 def _world(station: Station, tariff: Tariff, credit_minor: int) -> WorkingSet:

@@ -6,11 +6,12 @@ that shows the credit used up. Deterministic: the same seed gives the same figur
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Literal, NamedTuple
 
-from bench.guard_session import Car, Outcome, Session, Station
+from bench.guard_session import LAZIEST, Car, Outcome, Session, Station
 from csms.billing.tariffs import Tariff
 
 AC_W = (3_700, 7_400, 11_000, 22_000)
@@ -36,6 +37,11 @@ class Class(NamedTuple):
         """AC or DC."""
         return "AC" if self.maximum_w in AC_W else "DC"
 
+    @property
+    def name(self) -> str:
+        """Current and maximum power."""
+        return f"{self.current} {self.maximum_w / 1000:g} kW"
+
 
 class Pair(NamedTuple):
     """One session, played twice."""
@@ -55,17 +61,22 @@ def simulate(stations: int = STATIONS, seed: int = SEED) -> Iterator[Pair]:
                 yield from _at_station(Class(maximum_w, interval_s), number, random)
 
 
+def station_for(kind: Class, number: int, random: Random) -> Station:
+    """Make the station with a number of its class; of five, three answer probes."""
+    return Station(
+        maximum_w=kind.maximum_w,
+        interval_s=kind.interval_s,
+        latency_s=0.1 * 50 ** random.random(),
+        reaction_s=random.uniform(0.2, 3.0) / LAZIEST,
+        probes=_PROBES[number % len(_PROBES)],
+        says_power=random.random() < _SAY_POWER,
+        clock_s=random.uniform(-60, 60),
+    )
+
+
 def _at_station(kind: Class, number: int, random: Random) -> Iterator[Pair]:
-    traits = {
-        "maximum_w": kind.maximum_w,
-        "interval_s": kind.interval_s,
-        "latency_s": 0.1 * 50 ** random.random(),
-        "reaction_s": random.uniform(0.2, 3.0) / 1.2,
-        "probes": _PROBES[number % len(_PROBES)],
-        "says_power": random.random() < _SAY_POWER,
-        "clock_s": random.uniform(-60, 60),
-    }
-    station, other = Station(**traits), Station(**traits)
+    station = station_for(kind, number, random)
+    other = replace(station)
     for session in range(SESSIONS_EACH):
         tariff = random.choice(TARIFFS)
         credit_minor = random.randint(150, 800)
@@ -116,9 +127,10 @@ def table(pairs: list[Pair]) -> list[str]:
                     if one.kind.current == current and one.kind.interval_s == interval_s
                     and (one.guarded.station == "answers") == answers
                 )))  # fmt: skip
-    for maximum_w in (*AC_W, *DC_W):
-        name = f"{'AC' if maximum_w in AC_W else 'DC'} {maximum_w / 1000:g} kW"
-        lines.append(_line(name, (one for one in pairs if one.kind.maximum_w == maximum_w)))
+    lines += [
+        _line(Class(maximum_w, 0).name, [one for one in pairs if one.kind.maximum_w == maximum_w])
+        for maximum_w in (*AC_W, *DC_W)
+    ]
     lines += [
         _line(f"session {number} of a station", [one for one in pairs if one.number == number])
         for number in range(1, SESSIONS_EACH + 1)
@@ -130,17 +142,17 @@ def _line(name: str, chosen: Iterable[Pair]) -> str:
     pairs = list(chosen)
     guarded, naive = [one.guarded for one in pairs], [one.naive for one in pairs]
     cells = [
-        _spread([max(0.0, one.over_wh) for one in guarded]),
-        _spread([max(0, one.over_minor) for one in guarded]),
-        _spread([max(0, -one.over_minor) for one in guarded]),
-        _spread([max(0.0, one.over_wh) for one in naive]),
-        _spread([max(0, one.over_minor) for one in naive]),
+        spread([max(0.0, one.over_wh) for one in guarded]),
+        spread([max(0, one.over_minor) for one in guarded]),
+        spread([max(0, -one.over_minor) for one in guarded]),
+        spread([max(0.0, one.over_wh) for one in naive]),
+        spread([max(0, one.over_minor) for one in naive]),
         f"{sum(one.probes for one in guarded) / len(guarded):.1f}",
     ]
     return f"| {name} | {len(pairs)} | {' | '.join(cells)} |"
 
 
-def _spread(values: list[float] | list[int]) -> str:
+def spread(values: list[float] | list[int]) -> str:
     """Return median / p99 / worst."""
     ordered = sorted(values)
     chosen = (ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], ordered[-1])

@@ -16,6 +16,7 @@ from csms.billing.prepaid import extend_hold
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
 from csms.charging.facts import Alarm, StopLag, Transaction
 from csms.charging.forecast import cost_after, credit_minor, ends_at, ends_not_before, heard_at, taken_at
+from csms.charging.offline_limit import limit, renewed_at
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
@@ -23,6 +24,7 @@ _LONGEST_INTERVAL_S = 900
 _UNKNOWN_POWER_W = 22_000  # of a station whose maximum power nobody entered
 _QUEUE_TIME = timedelta(seconds=30)  # so long a station takes to tell what it had queued
 _FIRST_LOOK = timedelta(seconds=10)  # finds out early how fast the station is and whether it answers probes
+_FIRST_LIMIT = timedelta(seconds=2)  # once the station knows the transaction's id
 _YOUNG = timedelta(minutes=5)  # so long a car may still go from nothing to full power
 _STEP = (3, 5)  # how much of the way to the stop is waited before the next look
 _SOONEST = timedelta(seconds=3)  # between two looks
@@ -56,9 +58,9 @@ class Followed(msgspec.Struct, frozen=True):
     stop_requested: bool
 
 
-def first_look(now: datetime) -> datetime:
-    """Return when to look at a transaction that begins."""
-    return now + _FIRST_LOOK
+def first_look(charge_point_id: int, working_set: WorkingSet, now: datetime) -> datetime:
+    """Return when to look at a transaction that begins: soon where its station can be told a limit."""
+    return now + (_FIRST_LIMIT if charge_point_id in working_set.smart_charging else _FIRST_LOOK)
 
 
 def late_look(now: datetime) -> datetime:
@@ -135,9 +137,13 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
         intents.append(trigger_command(one, working_set, now))
     if one.answers_probes is None and one.probed_at is not None:  # find out whether it does
         look_at = min(look_at, max(one.probed_at + _ANSWER_TIME, now + _SOONEST))
+    one, limits = limit(one, ends, working_set, now)
+    renewed = renewed_at(one)
+    if renewed is not None and renewed > now:
+        look_at = min(look_at, renewed)
     one = msgspec.structs.replace(one, guard_at=look_at)
     hold = _claim(one, look_at + lead, working_set)
-    return Decision(True, (one, *intents, *hold))
+    return Decision(True, (one, *intents, *limits, *hold))
 
 
 def learn(before: Transaction, ended_at: datetime, working_set: WorkingSet, now: datetime) -> tuple[StopLag, ...]:
@@ -208,7 +214,8 @@ def _look_after_reading(one: Transaction, working_set: WorkingSet, now: datetime
         look_at = min(look_at, now + (ends - now) * _STEP[0] / _STEP[1])
     if one.guard_at is not None and now - one.recorded_at < _YOUNG:
         look_at = min(look_at, one.guard_at)  # the first looks are not put off
-    return max(now, look_at)
+    renewed = renewed_at(one)
+    return max(now, look_at if renewed is None else min(look_at, renewed))
 
 
 def _foreseen(

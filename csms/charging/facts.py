@@ -93,6 +93,7 @@ class Transaction(msgspec.Struct, frozen=True):
     stop_after_s: int | None = None
     is_suspended: bool = False
     zombie_at: datetime | None = None
+    limited_until: datetime | None = None
 
 
 class StationGroup(msgspec.Struct, frozen=True):
@@ -293,6 +294,14 @@ class Seen(msgspec.Struct, frozen=True):
 
     charge_point_id: int
     at: datetime
+
+
+class SmartCharging(msgspec.Struct, frozen=True):
+    """What a station's Smart Charging takes: limits in watts (else amperes), and at which stack level."""
+
+    charge_point_id: int
+    in_watts: bool
+    stack_level: int
 
 
 class StopLag(msgspec.Struct, frozen=True):

@@ -78,10 +78,12 @@ def ends_at(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime
     return heard_at(one) + _exact_time(one, max(1, credit), power_w, working_set)
 
 
-def ends_not_before(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime | None:
+def ends_not_before(
+    one: Transaction, power_w: int, working_set: WorkingSet, *, within: timedelta = FAR
+) -> datetime | None:
     """Return a moment before which the credit cannot end at a power; None where that is not in sight. Cheap."""
     credit = credit_minor(one, working_set)
-    least = None if credit is None or not one.tariff_json else _least_time(one, credit, power_w, working_set)
+    least = None if credit is None or not one.tariff_json else _least_time(one, credit, power_w, working_set, within)
     return None if least is None else heard_at(one) + least
 
 
@@ -99,13 +101,15 @@ def _exact_time(one: Transaction, credit: int, power_w: int, working_set: Workin
     return low
 
 
-def _least_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta | None:
+def _least_time(
+    one: Transaction, credit: int, power_w: int, working_set: WorkingSet, within: timedelta = FAR
+) -> timedelta | None:
     """Return the time in which the credit cannot end even at the highest rates of the tariff; None: not for long."""
     per_kwh, per_minute, fee_minor = _highest(one.tariff_json)
     per_hour = power_w * per_kwh // 1000 + per_minute * 60  # in millionths of a unit
     left_minor = credit - (one.cost_minor or fee_minor)
     left = max(0, left_minor) * _MICRO // working_set.books.currency.scale
-    if per_hour <= 0 or left * 3600 > per_hour * int(FAR.total_seconds()):
+    if per_hour <= 0 or left * 3600 > per_hour * int(within.total_seconds()):
         return None
     return timedelta(milliseconds=left * _MS_PER_HOUR // per_hour)
 

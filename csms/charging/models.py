@@ -195,6 +195,7 @@ charging_transaction = Table(
     Column("interval_s", Integer, nullable=True),  # between the readings that come by themselves
     Column("probed_at", Instant, nullable=True),  # when the guard last asked for a reading
     Column("answers_probes", Boolean, nullable=True),  # a reading came when one was asked for
+    Column("limited_until", Instant, nullable=True),  # by our clock: without a link the station stops giving power then
     # The policies of its place when it began, so that a reading is judged without loading the place
     Column("max_power_w", Integer, nullable=True),
     Column("stop_below_w", Integer, nullable=True),

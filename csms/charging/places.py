@@ -5,13 +5,15 @@ points of the batch, and the assigned ones.
 """
 
 import msgspec
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from csms.billing.bands import Band
 from csms.billing.models import tariff as tariff_table
 from csms.billing.tariffs import Tariff
 from csms.charging import models
 from csms.charging.facts import StationGroup, TariffAssignment, TariffVersion
+from csms.charging.offline_limit import KEYS as SMART_CHARGING_KEYS
+from csms.charging.offline_limit import smart_charging_of
 from csms.charging.working_set import WorkingSet
 from csms.db import any_of, as_fact
 
@@ -61,6 +63,12 @@ _GROUPS = select(
 _ALLOWED = select(
     models.account_group_station_group.c.account_group_id, models.account_group_station_group.c.station_group_id
 )
+_setting = models.station_setting.c
+_SMART_CHARGING = select(_setting.charge_point_id, _setting.key, _setting.reported_value).where(
+    any_of(_setting.charge_point_id, "keys"),
+    func.lower(_setting.key).in_(SMART_CHARGING_KEYS),
+    _setting.reported_value.is_not(None),
+)
 _BANDS = msgspec.json.Decoder(tuple[Band, ...])
 
 
@@ -78,6 +86,7 @@ def load(connection: Connection, working_set: WorkingSet) -> None:
         if row.is_default:
             working_set.default_tariff = version.tariff.name
     load_groups(connection, working_set)
+    load_smart_charging(connection, working_set)
     for account_group_id, station_group_id in connection.execute(_ALLOWED):
         working_set.station_groups_of.setdefault(account_group_id, set()).add(station_group_id)
 
@@ -87,6 +96,22 @@ def load_groups(connection: Connection, working_set: WorkingSet) -> None:
     groups = sorted({one.group_id for one in working_set.charge_points.values() if one.group_id is not None})
     for each in connection.execute(_GROUPS, {"keys": groups}) if groups else ():
         working_set.station_groups[each.id] = as_fact(StationGroup, each)
+
+
+def load_smart_charging(connection: Connection, working_set: WorkingSet) -> None:
+    """Read which charge points of the working set can be limited, where their group does not forbid it."""
+    allowed = []
+    for charge_point_id in sorted(working_set.charge_points):
+        group = working_set.station_group_of(charge_point_id)
+        if group is None or group.limits_offline:
+            allowed.append(charge_point_id)
+    reported: dict[int, dict[str, str]] = {}
+    for row in connection.execute(_SMART_CHARGING, {"keys": allowed}) if allowed else ():
+        reported.setdefault(row.charge_point_id, {})[row.key.casefold()] = row.reported_value
+    for charge_point_id, values in reported.items():
+        smart = smart_charging_of(charge_point_id, values)
+        if smart is not None:
+            working_set.smart_charging[charge_point_id] = smart
 
 
 def to_version(row: object) -> TariffVersion:

@@ -82,6 +82,7 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now:
         known = {one.charge_point_id for one in working_set.transactions.values()} - set(working_set.charge_points)
         _take_charge_points(working_set, _rows(connection, _CHARGE_POINTS_BY_ID, known))
         places.load_groups(connection, working_set)
+        places.load_smart_charging(connection, working_set)
     for statement, keys in ((_COMMANDS_BY_ID, names.command_ids), (_COMMANDS_WAITING, names.commands_at)):
         for row in _rows(connection, statement, keys):
             working_set.commands[row[0]] = Command(*row)
@@ -217,6 +218,7 @@ _MOVING = (
     "interval_s",
     "probed_at",
     "answers_probes",
+    "limited_until",
     "is_suspended",
     "zombie_at",
     "flags",

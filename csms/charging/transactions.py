@@ -134,6 +134,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     if is_free:
         tariff = FREE
     is_late = now - said.happened_at > _LATE_AFTER
+    look_at = late_look(now) if is_late else first_look(said.charge_point_id, working_set, now)
     one = Transaction(
         transaction_id=working_set.next_transaction_id(),
         natural_key=said.natural_key,
@@ -152,7 +153,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         register_at=said.happened_at,
         flags=closing.join(*said.flags, "late" if is_late else "", gap_flag),
         needs_spans=tariff is not None and tariff.needs_spans,
-        guard_at=None if account is None else late_look(now) if is_late else first_look(now),
+        guard_at=None if account is None else look_at,
         max_power_w=working_set.charge_points[said.charge_point_id].max_power_w,
         stop_below_w=None if place is None else place.stop_below_w,
         stop_after_s=None if place is None else place.stop_after_s,

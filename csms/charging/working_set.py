@@ -34,6 +34,7 @@ from csms.charging.facts import (
     ReviewItem,
     Running,
     Seen,
+    SmartCharging,
     StationGroup,
     StopLag,
     StoredReview,
@@ -89,6 +90,7 @@ class WorkingSet:
     default_tariff: str | None = None
     assignments: list[TariffAssignment] = field(default_factory=list)
     station_groups: dict[int, StationGroup] = field(default_factory=dict)
+    smart_charging: dict[int, SmartCharging] = field(default_factory=dict)  # where limits go on without a link
     station_groups_of: dict[int, set[int]] = field(default_factory=dict)  # by account group, where it is limited
     running: dict[int, list[Running]] = field(default_factory=dict)  # by account
     spent_today: dict[int, int] = field(

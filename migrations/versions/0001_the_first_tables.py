@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -366,6 +365,7 @@ def _create_tables() -> None:
         sa.Column("interval_s", sa.Integer(), nullable=True),
         sa.Column("probed_at", _INSTANT, nullable=True),
         sa.Column("answers_probes", sa.Boolean(), nullable=True),
+        sa.Column("limited_until", _INSTANT, nullable=True),
         sa.Column("max_power_w", sa.Integer(), nullable=True),
         sa.Column("stop_below_w", sa.Integer(), nullable=True),
         sa.Column("stop_after_s", sa.Integer(), nullable=True),

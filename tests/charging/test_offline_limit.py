@@ -1,0 +1,216 @@
+"""The limit that goes on when the link is lost: to whom it is told, how much, and when it is told anew."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from csms.charging import models
+from csms.charging.facts import Command, SmartCharging
+from csms.charging.offline_limit import smart_charging_of
+from csms.commands.answers import write_call
+from csms.config import Settings
+from csms.installation import open_installation
+from tests.support.evening import KW, NOON, Evening
+from tests.support.world import add_tariff
+
+SMART = {"SupportedFeatureProfiles": "Core,SmartCharging", "ChargingScheduleAllowedChargingRateUnit": "Current,Power"}
+
+
+@pytest.fixture
+def evening(settings: Settings) -> Iterator[Evening]:
+    """Two stations of 22 kW; energy costs 0.36 per kWh."""
+    installation = open_installation(settings)
+    add_tariff(installation, rate_per_kwh=Decimal("0.36"), rate_per_minute=Decimal(0), start_fee_minor=0)
+    yield Evening(installation)
+    installation.database.close()
+
+
+def reports(evening: Evening, **values: str) -> None:
+    """Let CP1 have reported its configuration."""
+    rows = [
+        {
+            "charge_point_id": 1,
+            "key": key,
+            "reported_value": value,
+            "is_readonly": True,
+            "state": "free",
+            "checked_at": NOON,
+        }
+        for key, value in values.items()
+    ]
+    with evening.database.unit_of_work() as connection:
+        connection.execute(insert(models.station_setting), rows)
+
+
+def limits(evening: Evening) -> list[dict[str, Any]]:
+    """Return the profiles that were told, oldest first; each is one that OCPP's schema takes."""
+    table = models.command
+    statement = select(table).where(table.c.action == "SetChargingProfile").order_by(table.c.id)
+    with evening.database.reading() as connection:
+        rows = connection.execute(statement).all()
+    fields = Command.__struct_fields__[1:]
+    for row in rows:
+        write_call(Command(row.id, *(getattr(row, name) for name in fields)), "1")
+    return [json.loads(row.payload_json) for row in rows]
+
+
+def ends_after_s(evening: Evening, told: dict[str, Any]) -> float:
+    """Return how many seconds after noon a profile ends."""
+    schedule = told["csChargingProfiles"]["chargingSchedule"]
+    begin = datetime.fromisoformat(schedule["startSchedule"])
+    return (begin - NOON).total_seconds() + schedule["chargingSchedulePeriod"][1]["startPeriod"]
+
+
+def test_a_transaction_is_limited_to_what_its_credit_pays_for_at_full_power(evening: Evening) -> None:
+    reports(evening, **SMART, ChargeProfileMaxStackLevel="5")
+    evening.issue(792)  # 22 kWh: an hour at 22 kW
+    one = evening.start()
+    assert (evening.row(one).guard_at - NOON).total_seconds() == 2
+    evening.look_when_due(one)
+    (told,) = limits(evening)
+    assert told["connectorId"] == 1
+    profile = told["csChargingProfiles"]
+    assert (profile["transactionId"], profile["stackLevel"]) == (one, 5)
+    assert (profile["chargingProfilePurpose"], profile["chargingProfileKind"]) == ("TxProfile", "Absolute")
+    assert "duration" not in profile["chargingSchedule"]
+    assert profile["chargingSchedule"]["chargingRateUnit"] == "W"
+    assert profile["chargingSchedule"]["chargingSchedulePeriod"] == [
+        {"startPeriod": 0, "limit": 22_000},
+        {"startPeriod": 3600, "limit": 0},
+    ]
+    assert ends_after_s(evening, told) == 3600
+
+
+@pytest.mark.parametrize(("watts", "amperes"), [(22_000, 32), (11_000, 16), (7_400, 33), (3_700, 17)])
+def test_a_station_that_takes_only_amperes_is_told_amperes(evening: Evening, watts: int, amperes: int) -> None:
+    reports(evening, SupportedFeatureProfiles="SmartCharging", ChargingScheduleAllowedChargingRateUnit="Current")
+    evening.change(models.charge_point, max_power_w=watts)
+    evening.issue(300)
+    evening.look_when_due(evening.start())
+    (told,) = limits(evening)
+    schedule = told["csChargingProfiles"]["chargingSchedule"]
+    assert schedule["chargingRateUnit"] == "A"
+    assert schedule["chargingSchedulePeriod"][0]["limit"] == amperes
+
+
+@pytest.mark.parametrize(
+    ("reported", "smart"),
+    [
+        ({}, None),
+        ({"supportedfeatureprofiles": "Core,RemoteTrigger"}, None),
+        ({"supportedfeatureprofiles": "core, smartcharging"}, SmartCharging(1, in_watts=True, stack_level=0)),
+        (
+            {"supportedfeatureprofiles": "SmartCharging", "chargingscheduleallowedchargingrateunit": "Current"},
+            SmartCharging(1, in_watts=False, stack_level=0),
+        ),
+        ({"supportedfeatureprofiles": "SmartCharging", "chargingscheduleallowedchargingrateunit": "none"}, None),
+        ({"supportedfeatureprofiles": "SmartCharging", "maxchargingprofilesinstalled": "0"}, None),
+        ({"supportedfeatureprofiles": "SmartCharging", "chargingschedulemaxperiods": "1"}, None),
+        (
+            {"supportedfeatureprofiles": "SmartCharging", "chargeprofilemaxstacklevel": "3"},
+            SmartCharging(1, in_watts=True, stack_level=3),
+        ),
+        (
+            {"supportedfeatureprofiles": "SmartCharging", "chargeprofilemaxstacklevel": "many"},
+            SmartCharging(1, in_watts=True, stack_level=0),
+        ),
+    ],
+)
+def test_what_a_station_reports_says_whether_and_how_it_is_limited(
+    reported: dict[str, str], smart: SmartCharging | None
+) -> None:
+    assert smart_charging_of(1, reported) == smart
+
+
+def test_a_station_without_smart_charging_is_told_no_limit(evening: Evening) -> None:
+    reports(evening, SupportedFeatureProfiles="Core")
+    evening.issue(300)
+    one = evening.start()
+    evening.charge({one: 22 * KW}, interval_s=60)
+    assert limits(evening) == []
+    assert evening.row(one).limited_until is None
+
+
+def test_a_group_may_forbid_the_limit(evening: Evening) -> None:
+    reports(evening, **SMART)
+    with evening.database.unit_of_work() as connection:
+        connection.execute(
+            insert(models.station_group), {"id": 7, "name": "x", "limits_offline": False, "created_at": NOON}
+        )
+        connection.execute(update(models.charge_point).values(group_id=7))
+    evening.issue(300)
+    evening.charge({evening.start(): 22 * KW}, interval_s=60)
+    assert limits(evening) == []
+
+
+def test_a_start_that_is_history_is_told_no_limit(evening: Evening) -> None:
+    reports(evening, **SMART)
+    evening.issue(300)
+    begun = evening.now
+    evening.pass_s(3600)
+    one = evening.start(at=begun)
+    evening.look_when_due(one)
+    assert limits(evening) == []
+
+
+@pytest.mark.parametrize("watts", [22_000, 11_000, 5_500])
+@pytest.mark.parametrize("interval_s", [10, 60, 300])
+def test_while_the_link_holds_the_limit_never_cuts_before_the_guard_stops(
+    evening: Evening, watts: int, interval_s: int
+) -> None:
+    reports(evening, **SMART)
+    evening.issue(120)
+    one = evening.start()
+    told: list[tuple[float, float]] = []
+    while evening.row(one).stop_requested_at is None:
+        count = len(limits(evening))
+        evening.step({one: watts}, interval_s)
+        now_s = (evening.now - NOON).total_seconds()
+        if told:
+            assert now_s < told[-1][1]
+        told += [(now_s, ends_after_s(evening, each)) for each in limits(evening)[count:]]
+    assert 1 <= len(told) <= 20
+    gaps = [after - before for (before, _), (after, _) in pairwise(told)]
+    assert all(gap >= 10 for gap in gaps)
+
+
+def test_a_link_that_is_lost_costs_nothing_even_if_the_car_then_takes_full_power(evening: Evening) -> None:
+    reports(evening, **SMART)
+    evening.issue(800)  # 22.2 kWh
+    one = evening.start()
+    for _ in range(40):
+        evening.step({one: 5 * KW}, 60)
+    now_s = (evening.now - NOON).total_seconds()
+    cut_s = ends_after_s(evening, limits(evening)[-1])
+    assert now_s * 5 / 3600 + (cut_s - now_s) * 22 / 3600 <= 22.3
+
+
+def test_credit_that_goes_elsewhere_brings_the_limit_forward(evening: Evening) -> None:
+    from csms.billing import models as money_models
+
+    reports(evening, **SMART)
+    evening.issue(792)
+    one = evening.start()
+    evening.look_when_due(one)
+    evening.change(money_models.ledger_account, debits_minor=396)
+    evening.look_when_due(one)
+    before, after = (ends_after_s(evening, each) for each in limits(evening))
+    assert (before, after) == (3600, 1800)
+
+
+def test_a_limit_is_renewed_after_the_link_came_back(evening: Evening) -> None:
+    reports(evening, **SMART)
+    evening.issue(200)
+    one = evening.start()
+    evening.look_when_due(one)
+    (first,) = limits(evening)
+    evening.now = NOON + timedelta(seconds=ends_after_s(evening, first) + 600)  # it cut, and the car had taken little
+    evening.read(one, 1000, 0)
+    evening.look_when_due(one)
+    assert ends_after_s(evening, limits(evening)[-1]) > (evening.now - NOON).total_seconds()
