@@ -119,23 +119,37 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         account = working_set.books.account_of(one.id_tag)
         stored = answer(one.authorization_status, None, account, working_set, now)
         return Decision(Started(known, stored, repeated=True))
-    id_tag = normalize_id_tag(said.id_tag)
     orphans = [one for one in working_set.unfinished(said.charge_point_id) if one.connector_id == said.connector_id]
     gap_flag, intents = ("", []) if orphans else _gap(said, working_set)  # what an orphan drew is not missing
     for orphan in orphans:
         if orphan.state == "open":
             intents += _orphan(orphan, said)
-    verdict = _judge(id_tag, orphans, said, working_set, now)
+    verdict = _judge(normalize_id_tag(said.id_tag), orphans, said, working_set, now)
+    one = _begin(said, verdict, gap_flag, working_set, now)
+    intents.append(one)
+    account = working_set.books.account_of(normalize_id_tag(said.id_tag))
+    if account is not None:
+        place = working_set.station_group_of(said.charge_point_id)
+        pays = verdict.status == "Accepted" and not (place is not None and place.is_free)
+        wanted = minimum_credit_minor(account, working_set) if pays else 0
+        intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
+    return Decision(Started(one.transaction_id, verdict), tuple(intents))
+
+
+def _begin(
+    said: StartTransaction, verdict: Authorization, gap_flag: str, working_set: WorkingSet, now: datetime
+) -> Transaction:
+    """Return the transaction that begins, with the tariff and the policies that apply here and now copied into it."""
+    id_tag = normalize_id_tag(said.id_tag)
     account = working_set.books.account_of(id_tag)
     group_id = None if account is None else account.group_id
-    tariff = tariff_at(said.charge_point_id, said.connector_id, group_id, said.happened_at, working_set)
     place = working_set.station_group_of(said.charge_point_id)
-    is_free = place is not None and place.is_free
-    if is_free:
+    tariff = tariff_at(said.charge_point_id, said.connector_id, group_id, said.happened_at, working_set)
+    if place is not None and place.is_free:
         tariff = FREE
     is_late = now - said.happened_at > _LATE_AFTER
     look_at = late_look(now) if is_late else first_look(said.charge_point_id, working_set, now)
-    one = Transaction(
+    return Transaction(
         transaction_id=working_set.next_transaction_id(),
         natural_key=said.natural_key,
         charge_point_id=said.charge_point_id,
@@ -158,11 +172,6 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         stop_below_w=None if place is None else place.stop_below_w,
         stop_after_s=None if place is None else place.stop_after_s,
     )
-    intents.append(one)
-    if account is not None:
-        wanted = minimum_credit_minor(account, working_set) if verdict.status == "Accepted" and not is_free else 0
-        intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
-    return Decision(Started(one.transaction_id, verdict), tuple(intents))
 
 
 def _judge(
