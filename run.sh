@@ -95,6 +95,18 @@ task_bench() {
     exec "$VENV/bin/python" -m bench "$@"
 }
 
+#: guard        simulate how exactly the credit guard lands on the credit (docs/credit-guard.md)
+task_guard() {
+    task_install
+    exec "$VENV/bin/python" -m bench.guard_simulation "$@"
+}
+
+#: guard-link-loss   simulate what a lost link costs, with and without the limit at the station
+task_guard_link_loss() {
+    task_install
+    exec "$VENV/bin/python" -m bench.guard_link_loss "$@"
+}
+
 #: screenshots  make the pictures of the portal for the README
 task_screenshots() {
     [[ -f scripts/screenshots.py ]] || fail "There is no scripts/screenshots.py in this version."
