@@ -31,6 +31,7 @@ class Lost(NamedTuple):
     """One session: what was delivered beyond the credit once its link was lost, and its end where the link holds."""
 
     kind: Class
+    came_in_time: bool  # the first profile, before the link was lost
     limited_wh: float
     unlimited_wh: float
     held: Outcome
@@ -59,7 +60,7 @@ def _session(kind: Class, station: Station, random: Random) -> Lost:
     full_wh = credit_wh + random.uniform(5_000, 60_000)  # so much more the battery takes
     cut_at = lost.play_until_lost(random.uniform(0.05, 0.98) * lost.credit_ends_at())
     taken_wh = full_wh if cut_at is None else min(full_wh, car.energy_wh(cut_at))
-    return Lost(kind, max(0.0, taken_wh - credit_wh), full_wh - credit_wh, session().play())
+    return Lost(kind, cut_at is not None, max(0.0, taken_wh - credit_wh), full_wh - credit_wh, session().play())
 
 
 def table(found: list[Lost]) -> list[str]:
@@ -93,7 +94,9 @@ def _line(name: str, found: list[Lost]) -> str:
 def main(stations: int = STATIONS) -> None:
     """Play, and print the table."""
     found = list(simulate(stations))
-    print("\n".join(table(found)))
+    without = [one for one in found if not one.came_in_time]
+    print("\n".join(table([one for one in found if one.came_in_time])))
+    print(f"\n{len(found)} sessions; lost before the first profile came: {len(without)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ that shows the credit used up. Deterministic: the same seed gives the same figur
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -114,32 +114,24 @@ def car_for(kind: Class, random: Random, credit_minor: int) -> Car:
 
 def table(pairs: list[Pair]) -> list[str]:
     """Return the Markdown table: a line for each class, for AC and DC, and for all."""
-    lines = [
+    chosen: dict[str, list[Pair]] = {}
+    for one in pairs:
+        answers = "answers" if one.guarded.station == "answers" else "does not answer"
+        chosen.setdefault(f"{one.kind.current}, {one.kind.interval_s} s, {answers} probes", []).append(one)
+    chosen = {name: chosen[name] for name in sorted(chosen, key=lambda name: (name[:2], int(name.split()[1]), name))}
+    for one in pairs:
+        chosen.setdefault(one.kind.name, []).append(one)
+    for number in range(1, SESSIONS_EACH + 1):
+        chosen[f"session {number} of a station"] = [one for one in pairs if one.number == number]
+    chosen["**all**"] = pairs
+    return [
         "| sessions | of them | guard: over Wh | over cents | left cents | naive: over Wh | over cents | probes |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
+        *(_line(name, some) for name, some in chosen.items()),
     ]
-    for current in ("AC", "DC"):
-        for interval_s in INTERVALS_S:
-            for answers in (True, False):
-                name = f"{current}, {interval_s} s, {'answers' if answers else 'does not answer'} probes"
-                lines.append(_line(name, (
-                    one for one in pairs
-                    if one.kind.current == current and one.kind.interval_s == interval_s
-                    and (one.guarded.station == "answers") == answers
-                )))  # fmt: skip
-    lines += [
-        _line(Class(maximum_w, 0).name, [one for one in pairs if one.kind.maximum_w == maximum_w])
-        for maximum_w in (*AC_W, *DC_W)
-    ]
-    lines += [
-        _line(f"session {number} of a station", [one for one in pairs if one.number == number])
-        for number in range(1, SESSIONS_EACH + 1)
-    ]
-    return [*lines, _line("**all**", pairs)]
 
 
-def _line(name: str, chosen: Iterable[Pair]) -> str:
-    pairs = list(chosen)
+def _line(name: str, pairs: list[Pair]) -> str:
     guarded, naive = [one.guarded for one in pairs], [one.naive for one in pairs]
     cells = [
         spread([max(0.0, one.over_wh) for one in guarded]),
@@ -164,7 +156,9 @@ def main(stations: int = STATIONS) -> None:
     pairs = list(simulate(stations))
     print("\n".join(table(pairs)))
     beyond = [one for one in pairs if one.guarded.over_wh > one.guarded.bound_wh]
-    print(f"\n{len(pairs)} sessions; overshoot above maximum power x (interval + link + reaction): {len(beyond)}")
+    dear = [one for one in pairs if one.guarded.over_minor > 1]
+    print(f"\n{len(pairs)} sessions; with an overshoot of more than a cent: {len(dear)};", end=" ")
+    print(f"above maximum power x (interval + both ways of the link + reaction): {len(beyond)}")
 
 
 if __name__ == "__main__":

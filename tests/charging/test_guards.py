@@ -281,3 +281,26 @@ async def test_the_lag_of_a_link_is_known_by_its_pings_until_a_call_is_answered(
         assert link.lag_ms == 280
         link.note_lag(200)
         assert link.lag_ms == 270
+
+
+async def test_a_station_with_smart_charging_is_told_its_limit_soon_after_the_start(world: World) -> None:
+    row = {"charge_point_id": 1, "is_readonly": True, "state": "free", "checked_at": datetime.now(UTC)}
+    with world.database.unit_of_work() as connection:
+        connection.execute(update(models.charge_point).values(max_power_w=POWER_W))
+        reported = {"key": "SupportedFeatureProfiles", "reported_value": "Core,SmartCharging"}
+        connection.execute(insert(models.station_setting), row | reported)
+    async with world.station() as peer:
+        car = await Car.begin(peer, seconds_ago=0)
+        told: dict[str, dict[str, Any]] = {}
+        while "SetChargingProfile" not in told:
+            message_id, action, payload = await peer.next_command()
+            told[action] = payload
+            await peer.answer(message_id, {"status": "Accepted"})
+        profile = told["SetChargingProfile"]["csChargingProfiles"]
+        assert profile["transactionId"] == car.transaction_id
+        _, last = profile["chargingSchedule"]["chargingSchedulePeriod"]
+        # 19.50 of 20.00 for 17.50 of energy and 1.20 of time an hour.
+        assert last == {"startPeriod": pytest.approx(3754, abs=10), "limit": 0}
+        await until(
+            lambda: [one.state for one in world.commands() if one.action == "SetChargingProfile"] == ["accepted"]
+        )
