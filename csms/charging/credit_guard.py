@@ -14,7 +14,7 @@ import msgspec
 from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
-from csms.charging.facts import Alarm, StopLag, Transaction
+from csms.charging.facts import Alarm, AlarmOver, StopLag, Transaction
 from csms.charging.forecast import cost_after, credit_minor, ends_at, ends_not_before, heard_at, taken_at
 from csms.charging.offline_limit import limit, renewed_at
 from csms.charging.pricing import elapsed_s
@@ -144,6 +144,15 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     one = msgspec.structs.replace(one, guard_at=look_at)
     hold = _claim(one, look_at + lead, working_set)
     return Decision(True, (one, *intents, *limits, *hold))
+
+
+def end_alarm(one: Transaction, working_set: WorkingSet) -> tuple[AlarmOver, ...]:
+    """End the alarm of a transaction that did not stop: it has, now."""
+    return (AlarmOver(_alarm_key(one)),) if one.stop_attempts >= working_set.policy.alarm_after_attempts else ()
+
+
+def _alarm_key(one: Transaction) -> str:
+    return f"not stopped: {one.transaction_id}"
 
 
 def learn(before: Transaction, ended_at: datetime, working_set: WorkingSet, now: datetime) -> tuple[StopLag, ...]:
@@ -305,8 +314,9 @@ def _insist(one: Transaction, working_set: WorkingSet, now: datetime) -> Decisio
         intents.append(unlock_command(one, working_set, now))
     if one.stop_attempts >= policy.alarm_after_attempts:
         text = f"Transaction {one.transaction_id} was told to stop {one.stop_attempts} times and goes on."
-        key = f"not stopped: {one.transaction_id}"
-        intents.append(Alarm(key, "transaction does not stop", one.charge_point_id, one.transaction_id, text))
+        intents.append(
+            Alarm(_alarm_key(one), "transaction does not stop", one.charge_point_id, one.transaction_id, text)
+        )
     return Decision(True, tuple(intents))
 
 

@@ -15,7 +15,7 @@ from csms.billing.prepaid import place_hold
 from csms.billing.tariffs import encode_tariff
 from csms.charging import closing
 from csms.charging.authorization import Authorization, answer, has_too_many, judge, minimum_credit_minor
-from csms.charging.credit_guard import first_look, late_look, learn
+from csms.charging.credit_guard import end_alarm, first_look, late_look, learn
 from csms.charging.facts import (
     Alarm,
     AlarmOver,
@@ -312,7 +312,9 @@ def _end(
     charged = _charge_or_keep(one, said, energy_wh, points, working_set, now)
     learned = learn(before, said.happened_at, working_set, now)
     trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in one.flags and RELATIVE not in before.flags else ()
-    return Decision(Stopped(one.transaction_id, authorization), (*readings, *trait, *late_orphan, *charged, *learned))
+    over = end_alarm(one, working_set)
+    intents = (*readings, *trait, *late_orphan, *charged, *learned, *over)
+    return Decision(Stopped(one.transaction_id, authorization), intents)
 
 
 def _answered(one: Transaction) -> tuple[Any, ...]:

@@ -316,6 +316,11 @@ def test_a_transaction_that_does_not_stop_raises_one_alarm_that_counts(evening: 
         (alarm,) = connection.execute(select(models.alarm)).all()
     assert (alarm.kind, alarm.transaction_id, alarm.attempts) == ("transaction does not stop", one, 3)
     assert "told to stop 6 times" in alarm.text
+    assert alarm.cleared_at is None
+    evening.stop(one, evening.row(one).register_wh)
+    with evening.database.reading() as connection:
+        (over,) = connection.execute(select(models.alarm)).all()
+    assert over.cleared_at is not None
 
 
 # --- derived state ----------------------------------------------------------------------------------------------------
