@@ -1,6 +1,7 @@
 """The composition root: builds everything, starts and stops it in order. Decides nothing."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from csms.web.app import create_portal
 
 log = structlog.get_logger()
 
+_GC_THRESHOLDS = (20_000, 20, 50)
+
 
 @dataclass(frozen=True)
 class Running:
@@ -39,6 +42,10 @@ class Running:
 async def serve(settings: Settings, *, on_ready: Callable[[Running], None] | None = None) -> None:
     """Run the central system and the portal until SIGINT or SIGTERM; ConfigurationError where a port is taken."""
     installation = open_installation(settings)
+    # What is loaded now stays for good. Facts are frozen and hardly ever refer to each other in a circle: the usual
+    # thresholds would search all of them for circles many times a second.
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):

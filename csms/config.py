@@ -75,6 +75,7 @@ class Settings(BaseSettings):
 
     # The engine
     engine_batch_max: Positive = 500
+    engine_linger_ms: Annotated[int, Field(ge=0, le=100)] = 4  # under load, so long is gathered before the next batch
     engine_queue_max: Positive = 20_000
     statement_timeout_s: Positive = 10
 

@@ -55,6 +55,7 @@ def open_installation(settings: Settings) -> Installation:
         clock.now,
         batch_max=settings.engine_batch_max,
         queue_max=settings.engine_queue_max,
+        linger_ms=settings.engine_linger_ms,
     )
     limits = limits_of(settings.maximum_top_up, settings.maximum_balance, currency.scale)
     return Installation(settings, database, currency, engine, limits)

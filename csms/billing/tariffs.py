@@ -125,6 +125,26 @@ def price(tariff: Tariff, usage: Usage, currency: Currency) -> Charge:
     return Charge(tuple(lines), total, tax_included(total, tariff.tax_percent))
 
 
+def total(tariff: Tariff, usage: Usage, currency: Currency) -> int:
+    """Return the total of `price` alone, in minor units: what each reading asks for, at a quarter of the cost."""
+    if tariff.needs_spans or not usage.energy_wh:
+        return price(tariff, usage, currency).total_minor
+    sum_minor = tariff.start_fee_minor
+    if tariff.rate_per_kwh:
+        energy_wh = max(0, usage.energy_wh - tariff.free_wh)
+        sum_minor += _amount(energy_wh, 1, _WH_PER_KWH, tariff.rate_per_kwh, currency)
+    if tariff.rate_per_minute:
+        sum_minor += _amount(usage.duration_s, 1, _S_PER_MINUTE, tariff.rate_per_minute, currency)
+    sum_minor = max(sum_minor, tariff.minimum_minor)
+    return sum_minor if tariff.maximum_minor is None else min(sum_minor, tariff.maximum_minor)
+
+
+def _amount(used: int, parts: int, per_unit: int, rate: Decimal, currency: Currency) -> int:
+    """Return the amount of `used` over `parts`, `per_unit` of which make a unit: rounded once, half up, in integers."""
+    divisor = parts * per_unit * _MICRO
+    return (2 * used * int(rate * _MICRO) * currency.scale + divisor) // (2 * divisor)
+
+
 def _limit(tariff: Tariff, sum_minor: int, currency: Currency) -> Iterator[ChargeLine]:
     if sum_minor < tariff.minimum_minor:
         difference = tariff.minimum_minor - sum_minor
@@ -155,13 +175,12 @@ def _line(
     currency: Currency,
     band: str,
 ) -> ChargeLine:
-    """Price `used` (of which `per_unit` make a unit) and round the exact amount once, half up, in whole numbers.
+    """Price `used`, of which `per_unit` make a unit.
 
     The quantity is rounded to four decimals for people to read; the amount does not depend on that.
     """
     divisor = used.denominator * per_unit
-    exact = used.numerator * int(rate * _MICRO) * currency.scale
-    amount_minor = (2 * exact + divisor * _MICRO) // (2 * divisor * _MICRO)
+    amount_minor = _amount(used.numerator, used.denominator, per_unit, rate, currency)
     shown = (2 * used.numerator * _SHOWN + divisor) // (2 * divisor)
     return ChargeLine(component, Decimal(shown) / _SHOWN, unit, rate, amount_minor, band)
 

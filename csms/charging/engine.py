@@ -42,6 +42,8 @@ from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailabl
 
 log = structlog.get_logger()
 
+_SIBLINGS = 8  # a batch of more than so many: there is load, and to gather pays
+_MS_PER_S = 1000
 _LONGEST_END_S = 30  # a database that does not answer shall not keep the process from ending
 _ATTEMPTS = 3  # of a batch that met another process, before its inputs are tried one by one
 
@@ -117,7 +119,15 @@ class Engine:
     """The single writer of a process."""
 
     def __init__(
-        self, database: Database, currency: Currency, policy: Policy, clock: Clock, *, batch_max: int, queue_max: int
+        self,
+        database: Database,
+        currency: Currency,
+        policy: Policy,
+        clock: Clock,
+        *,
+        batch_max: int,
+        queue_max: int,
+        linger_ms: int = 0,
     ) -> None:
         """Nothing runs before `start`; `execute` works without it."""
         self._database = database
@@ -126,8 +136,10 @@ class Engine:
         self._clock = clock
         self._batch_max = batch_max
         self._queue_max = queue_max
+        self._linger_ms = linger_ms
         self._waiting: deque[tuple[Input, asyncio.Future[Any]]] = deque()
         self._wake = threading.Condition()
+        self._ending = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -155,6 +167,7 @@ class Engine:
         """Let what waits be committed and answered, then end the thread."""
         with self._wake:
             self._stopping = True
+            self._ending.set()
             self._wake.notify()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, _LONGEST_END_S)
@@ -246,13 +259,17 @@ class Engine:
         return Batch(outcomes, effects)
 
     def _run(self) -> None:
+        size = 0
         while True:
+            if size > _SIBLINGS:  # whoever was just answered asks again at once: together they cost less
+                self._ending.wait(self._linger_ms / _MS_PER_S)
             with self._wake:
                 while not self._waiting and not self._stopping:
                     self._wake.wait()
                 if not self._waiting:
                     return
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+            size = len(taken)
             self._running, self._since_s = [future for _, future in taken], monotonic_s()
             try:
                 batch = self.run([asked for asked, _ in taken])

@@ -11,7 +11,7 @@ from functools import lru_cache
 from csms.billing.tariffs import decode_tariff
 from csms.charging.authorization import left_today_minor
 from csms.charging.facts import Point, Transaction
-from csms.charging.pricing import charge_of
+from csms.charging.pricing import cost_of
 from csms.charging.working_set import WorkingSet
 
 NEAR = timedelta(seconds=120)  # from here on the end of the credit is computed exactly
@@ -62,7 +62,7 @@ def cost_after(one: Transaction, more: timedelta, power_w: int, working_set: Wor
         points = [*points, Point(one.register_at, one.register_wh)]
     drawn_wh = power_w * (more // _MILLISECOND) // _MS_PER_HOUR
     end_wh, end_at = one.register_wh + drawn_wh, one.register_at + more
-    return charge_of(one, end_wh, end_at, points, working_set.books.currency).total_minor
+    return cost_of(one, end_wh, end_at, points, working_set.books.currency)
 
 
 def ends_at(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from csms.billing.bands import Span
 from csms.billing.money import Currency
-from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price
+from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price, total
 from csms.charging.facts import Point, TariffAssignment
 from csms.charging.working_set import WorkingSet
 
@@ -88,9 +88,19 @@ def _in_force(name: str, at: datetime, working_set: WorkingSet) -> Tariff | None
 def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
     """Price a transaction from its start to a register at a moment; `points` are its readings, in any order."""
     tariff = decode_tariff(one.tariff_json)
+    return price(tariff, _usage(tariff, one, end_wh, end_at, points), currency)
+
+
+def cost_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> int:
+    """Return the total of `charge_of` alone, in minor units."""
+    tariff = decode_tariff(one.tariff_json)
+    return total(tariff, _usage(tariff, one, end_wh, end_at, points), currency)
+
+
+def _usage(tariff: Tariff, one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Usage:
     energy_wh = max(0, end_wh - one.meter_start_wh)
     spans = tuple(spans_between(one, end_wh, end_at, points)) if tariff.needs_spans else ()
-    return price(tariff, Usage(energy_wh, elapsed_s(one.started_at, end_at), spans), currency)
+    return Usage(energy_wh, elapsed_s(one.started_at, end_at), spans)
 
 
 def spans_between(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Iterable[Span]:

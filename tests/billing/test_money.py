@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.billing.money import Currency, format_amount, parse_amount, round_half_up, tax_included, to_minor
-from csms.billing.tariffs import Tariff, Usage, decode_tariff, encode_tariff, price
+from csms.billing.tariffs import Tariff, Usage, decode_tariff, encode_tariff, price, total
 
 EUR, YEN, DINAR = Currency("EUR", 2), Currency("JPY", 0), Currency("BHD", 3)
 
@@ -70,6 +71,15 @@ def test_more_energy_or_time_never_costs_less(
 ) -> None:
     more = Usage(usage.energy_wh + more_wh, usage.duration_s + more_s)
     assert price(tariff, more, currency).total_minor >= price(tariff, usage, currency).total_minor
+
+
+@given(tariffs, usages, st.integers(0, 10**5), st.integers(0, 2000), st.none() | st.integers(2000, 9000), currencies)
+def test_the_total_alone_is_the_total_of_the_charge(
+    tariff: Tariff, usage: Usage, free_wh: int, minimum: int, maximum: int | None, currency: Currency
+) -> None:
+    limited = msgspec.structs.replace(tariff, free_wh=free_wh, minimum_minor=minimum, maximum_minor=maximum)
+    for one in (tariff, limited):
+        assert total(one, usage, currency) == price(one, usage, currency).total_minor
 
 
 @given(tariffs, usages, currencies)
