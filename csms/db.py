@@ -169,7 +169,6 @@ def _sqlite_engine(url: str, begin: str, timeout_s: int) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": timeout_s, "check_same_thread": False},
-        pool_reset_on_return=None,  # every use ends with a commit or a rollback of its own
     )
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
