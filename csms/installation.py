@@ -16,6 +16,7 @@ from csms.config import Settings
 from csms.db import Database
 from csms.errors import ConfigurationError
 from csms.migration import revisions
+from csms.operations.rules import RULES
 
 _CLOCK_SLACK_S = 180  # a card's expiry lies this far beyond the time in which it must be plugged in
 
@@ -56,6 +57,7 @@ def open_installation(settings: Settings) -> Installation:
         batch_max=settings.engine_batch_max,
         queue_max=settings.engine_queue_max,
         linger_ms=settings.engine_linger_ms,
+        rules=RULES,
     )
     limits = limits_of(settings.maximum_top_up, settings.maximum_balance, currency.scale)
     return Installation(settings, database, currency, engine, limits)

@@ -33,6 +33,7 @@ class QueueCommand(msgspec.Struct, frozen=True):
     requested_by: str
     repeatable: bool = False
     transaction_id: int | None = None
+    expires_s: int | None = None  # from now; None: as configured
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -110,7 +111,7 @@ def queue(asked: QueueCommand, working_set: WorkingSet, now: datetime) -> Decisi
         asked.requested_by,
         asked.repeatable,
         now,
-        now + timedelta(seconds=working_set.policy.command_expiry_s),
+        now + timedelta(seconds=working_set.policy.command_expiry_s if asked.expires_s is None else asked.expires_s),
         asked.transaction_id,
     )
     return Decision(command, (command,))

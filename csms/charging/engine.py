@@ -11,7 +11,8 @@ blocks.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -55,12 +56,15 @@ class Input(Protocol):
         """Add what must be loaded."""
 
 
+Decide = Callable[[Any, WorkingSet, Any], Decision[Any]]
+
+
 def _of_money(decide: Callable[..., Decision[Any]]) -> Callable[..., Decision[Any]]:
     """Give a rule of billing the books only."""
     return lambda asked, working_set, now: decide(asked, working_set.books, now)
 
 
-DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
+DECIDERS: dict[type, Decide] = {
     authorization.Authorize: display_messages.shown(authorization.authorize, display_messages.after_authorize),
     transactions.StartTransaction: display_messages.shown(transactions.start, display_messages.after_start),
     metering.MeterValues: display_messages.shown(metering.meter_values, display_messages.after_meter_values),
@@ -88,6 +92,15 @@ DECIDERS: dict[type, Callable[[Any, WorkingSet, Any], Decision[Any]]] = {
     cards.JoinCard: _of_money(cards.join_card),
     cards.ImportCards: _of_money(cards.import_cards),
 }
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an engine decides, and what is loaded and written for it beside charging's own rows."""
+
+    deciders: Mapping[type, Decide]
+    loaders: tuple[store.Loader, ...] = ()
+    writers: Mapping[type, store.Writer] = field(default_factory=dict)
 
 
 class Effects:
@@ -128,8 +141,9 @@ class Engine:
         batch_max: int,
         queue_max: int,
         linger_ms: int = 0,
+        rules: Rules | None = None,
     ) -> None:
-        """Nothing runs before `start`; `execute` works without it."""
+        """Nothing runs before `start`; `execute` works without it. Without `rules` it knows those of charging."""
         self._database = database
         self._currency = currency
         self._policy = policy
@@ -137,6 +151,7 @@ class Engine:
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._linger_ms = linger_ms
+        self._rules = rules or Rules(DECIDERS)
         self._waiting: deque[tuple[Input, asyncio.Future[Any]]] = deque()
         self._wake = threading.Condition()
         self._ending = threading.Event()
@@ -218,17 +233,17 @@ class Engine:
             one.name(names)
         with self._database.unit_of_work() as connection:
             now = self._clock()
-            working_set = store.load(connection, names, self._currency, self._policy, now)
+            working_set = store.load(connection, names, self._currency, self._policy, now, self._rules.loaders)
             outcomes = [self._decide(one, working_set, now) for one in inputs]
             effects = Effects()
-            effects.ringing = store.write(connection, working_set, now)
+            effects.ringing = store.write(connection, working_set, now, self._rules.writers)
         effects.watches = working_set.watches()
         effects.accounts = set(working_set.books.touched_accounts())
         return Batch(outcomes, effects)
 
     def _decide(self, asked: Input, working_set: WorkingSet, now: Any) -> Any:  # noqa: ANN401 - any outcome
         try:
-            decision = DECIDERS[type(asked)](asked, working_set, now)
+            decision = self._rules.deciders[type(asked)](asked, working_set, now)
         except Exception:
             log.exception("decision failed", input=type(asked).__name__)
             return DecisionFailed(f"a defect met while deciding {type(asked).__name__}")

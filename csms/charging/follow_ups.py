@@ -1,10 +1,10 @@
 """What follows from the answer of a command, by its action: the registry of rules that go on. Pure.
 
-An answer is recorded by `command_queue`; a rule here adds what follows in the same unit of work, so that neither a
-crash nor another node can come in between.
+An answer is recorded by `command_queue`; a rule adds what follows in the same unit of work, so that neither a crash
+nor another node can come in between. Rules beside charging's own are handed in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -26,7 +26,16 @@ OF_THE_PLAN: dict[str, Rule] = {
 }
 
 
-def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
+def answering(
+    rules: Mapping[str, tuple[Rule, ...]],
+) -> Callable[[AnswerCommand, WorkingSet, datetime], Decision[Command | None]]:
+    """Return the rule that records an answer and adds what follows: charging's own, then `rules` of the action."""
+    return lambda said, working_set, now: answered(said, working_set, now, rules)
+
+
+def answered(
+    said: AnswerCommand, working_set: WorkingSet, now: datetime, rules: Mapping[str, tuple[Rule, ...]] | None = None
+) -> Decision[Command | None]:
     """Record an answer and add what follows from it, once: a second answer changes nothing."""
     before = working_set.commands.get(said.command_id)
     decision = command_queue.answered(_without_secrets(said, before), working_set, now)
@@ -38,6 +47,8 @@ def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Dec
         intents += settings_plan.key_answered(command, working_set)
     if is_of_plan(command) and command.action in OF_THE_PLAN:
         intents += OF_THE_PLAN[command.action](command, working_set, now)
+    for rule in (rules or {}).get(command.action, ()):
+        intents += rule(command, working_set, now)
     return Decision(command, (*decision.intents, *intents))
 
 

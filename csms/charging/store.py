@@ -4,7 +4,7 @@ Knows the tables and the working set; decides nothing. Money's rows are read and
 between, in the one order in which every process takes its locks: transactions, then accounts, each by id.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -40,6 +40,11 @@ from csms.charging.facts import (
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Database, Many, any_of, id_sequence, take_ids
 
+# What rules beside charging's own need to be loaded, and how the facts that they return are written, all of a kind at
+# once.
+Loader = Callable[[Sql, Names, WorkingSet], None]
+Writer = Callable[[Sql, Sequence[Any], datetime], None]
+
 
 def _columns(table: Table, fact: type[msgspec.Struct], id_field: str) -> list[Any]:
     return [table.c.id if name == id_field else table.c[name] for name in fact.__struct_fields__]
@@ -68,7 +73,14 @@ _POINTS = (
 )
 
 
-def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now: datetime) -> WorkingSet:
+def load(
+    connection: Sql,
+    names: Names,
+    currency: Currency,
+    policy: Policy,
+    now: datetime,
+    loaders: Sequence[Loader] = (),
+) -> WorkingSet:
     """Load what the inputs of a batch name."""
     working_set = WorkingSet(Books(currency, policy.tax_at_top_up_percent), policy)
     evidence.load(connection, names, working_set)
@@ -95,6 +107,8 @@ def load(connection: Sql, names: Names, currency: Currency, policy: Policy, now:
     displays = settings_store.load_displays(connection, names, working_set)
     for row in _rows(connection, _COMMANDS_WAITING, displays - names.commands_at - names.settings_at):
         working_set.commands.setdefault(row[0], Command(*row))
+    for loader in loaders:
+        loader(connection, names, working_set)
     if names.new_transactions:
         working_set.free_transaction_ids = take_ids(connection, models.transaction_ids, names.new_transactions)
     if names.new_commands:
@@ -264,7 +278,9 @@ _GONE = Many(
 _FORGET_UNKNOWN = delete(models.unknown_charge_point).where(any_of(models.unknown_charge_point.c.identity, "keys"))
 
 
-def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
+def write(
+    connection: Sql, working_set: WorkingSet, now: datetime, writers: Mapping[type, Writer] | None = None
+) -> set[int]:
     """Write what the working set took; return the charge points for which a command waits now."""
     ringing = _write_commands(connection, working_set, now)
     _write_stations(connection, working_set, now)
@@ -278,6 +294,9 @@ def write(connection: Sql, working_set: WorkingSet, now: datetime) -> set[int]:
     _PUT_READING.execute(connection, [(*_reading_row(one), now) for one in working_set.readings.values()])
     _PUT_REVIEW.execute(connection, [(*_review_row(one), now) for one in working_set.review_items.values()])
     evidence.write(connection, working_set, now)
+    for kind, writer in (writers or {}).items():
+        if kind in working_set.more_facts:
+            writer(connection, working_set.more_facts[kind], now)
     raised = [(*_alarm_row(one), 1, now, now, None) for one in working_set.alarms.values()]
     _UPSERT_ALARM.execute(connection, sorted(raised, key=_first))
     return ringing

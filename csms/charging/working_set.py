@@ -71,6 +71,7 @@ class Names(MoneyNames):
     new_transactions: int = 0
     new_commands: int = 0
     new_charge_points: int = 0
+    more: dict[str, set[Any]] = field(default_factory=dict)  # what rules beside charging's own name, by their loader
 
 
 @dataclass(slots=True)
@@ -138,6 +139,8 @@ class WorkingSet:
     settings_states: dict[int, SettingsState] = field(default_factory=dict)
     key_offers: dict[int, KeyOffer] = field(default_factory=dict)
     unplugged: list[Unplugged] = field(default_factory=list)
+    more: dict[str, dict[Any, Any]] = field(default_factory=dict)  # what loaders beside charging's own brought
+    more_facts: dict[type, list[Any]] = field(default_factory=dict)  # facts that writers beside charging's own take
 
     def unfinished(self, charge_point_id: int) -> list[Transaction]:
         """Return the open and orphaned transactions of a charge point, oldest first."""
@@ -166,8 +169,13 @@ class WorkingSet:
     def take(self, intents: tuple[Any, ...]) -> None:
         """Apply intents in order."""
         for intent in intents:
-            if not self.books.take(intent):
-                _TAKERS[type(intent)](self, intent)
+            if self.books.take(intent):
+                continue
+            taker = _TAKERS.get(type(intent))
+            if taker is None:
+                self.more_facts.setdefault(type(intent), []).append(intent)
+            else:
+                taker(self, intent)
 
 
 def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:

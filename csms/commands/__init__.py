@@ -1,5 +1,7 @@
 """Calls that we send: durable rows, one outstanding per charge point. One file per family of actions.
 
+actions         every call that a central system may send
+requests        turns what somebody wants into a command
 dispatcher      claims a charge point's next command, sends it, records the answer
 answers         what a charge point's answer means for a command
 settings_checks begins the checks of stations' settings that are due
