@@ -111,12 +111,14 @@ class Effects:
         self.ringing: set[int] = set()
         self.watches: dict[int, Watch] = {}
         self.accounts: set[int] = set()
+        self.decided: set[int] = set()  # commands of which it is known now what became of them
 
     def add(self, other: "Effects") -> None:
         """Take another batch's effects in."""
         self.ringing |= other.ringing
         self.watches |= other.watches
         self.accounts |= other.accounts
+        self.decided |= other.decided
 
 
 class Batch:
@@ -166,6 +168,7 @@ class Engine:
         self.on_commands: Callable[[set[int]], None] = lambda _: None
         self.on_watches: Callable[[dict[int, Watch], set[int]], None] = lambda _watches, _accounts: None
         self.on_availability: Callable[[bool], None] = lambda _: None
+        self.on_decided: list[Callable[[set[int]], None]] = []  # told which commands got their final answer
 
     @property
     def waiting(self) -> int:
@@ -239,6 +242,7 @@ class Engine:
             effects.ringing = store.write(connection, working_set, now, self._rules.writers)
         effects.watches = working_set.watches()
         effects.accounts = set(working_set.books.touched_accounts())
+        effects.decided = working_set.decided_commands()
         return Batch(outcomes, effects)
 
     def _decide(self, asked: Input, working_set: WorkingSet, now: Any) -> Any:  # noqa: ANN401 - any outcome
@@ -331,6 +335,9 @@ class Engine:
             self.on_commands(batch.effects.ringing)
         if batch.effects.watches or batch.effects.accounts:
             self.on_watches(batch.effects.watches, batch.effects.accounts)
+        if batch.effects.decided:
+            for tell in self.on_decided:
+                tell(batch.effects.decided)
 
     def _wait_for_storage(self) -> None:
         """Refuse everything until a durable write succeeds again; nobody has to restart anything."""

@@ -162,6 +162,11 @@ class WorkingSet:
         """Return the id of the charge point that is created next in this batch."""
         return self.free_charge_point_ids[len(self.new_charge_points)]
 
+    def decided_commands(self) -> set[int]:
+        """Return the commands of this batch of which it is known now what became of them."""
+        changed = self.changed_commands | self.new_commands
+        return {key for key in changed if self.commands[key].state not in {"queued", "sent"}}
+
     def watches(self) -> dict[int, Watch]:
         """Return when the guard looks at the transactions of this batch that began, changed or ended."""
         return {key: watch_of(self.transactions[key]) for key in self.new_transactions | self.changed_transactions}

@@ -24,6 +24,7 @@ import csms
 from csms.billing.money import Currency
 from csms.charging.engine import Engine
 from csms.clock import Clock
+from csms.commands.waiting import Waiting
 from csms.config import Settings
 from csms.db import Database
 from csms.web.guard import guarded, problem
@@ -59,6 +60,7 @@ def create_portal(
         _templates(),
         PasswordHasher(),
         FailureLimiter(settings.max_failed_logins_per_min),
+        Waiting(database, engine),
         CapacityLimiter(_PASSWORD_CHECKS_AT_ONCE),
     )
     routes: list[BaseRoute] = [

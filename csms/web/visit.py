@@ -26,6 +26,7 @@ from csms.billing.money import Currency
 from csms.billing.prepaid import Limits, limits_of
 from csms.charging.engine import Engine
 from csms.clock import Clock
+from csms.commands.waiting import Waiting
 from csms.config import Settings
 from csms.db import Database, is_storage_failure
 from csms.errors import StorageUnavailable
@@ -55,6 +56,7 @@ class Portal:
     templates: Environment
     hasher: PasswordHasher
     failures: FailureLimiter
+    waiting: Waiting  # for the answers of commands
     hashing: CapacityLimiter  # Argon2id takes 64 MiB each, so few at once
     new_token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
 
@@ -62,6 +64,24 @@ class Portal:
     def limits(self) -> Limits:
         """How much one top-up and one balance may be."""
         return limits_of(self.settings.maximum_top_up, self.settings.maximum_balance, self.currency.scale)
+
+    async def read(self, query: Callable[[Connection], Result]) -> Result:
+        """Run a read in a worker thread."""
+
+        def reading() -> Result:
+            with self.database.reading() as connection:
+                return query(connection)
+
+        return await _stored(reading)
+
+    async def write(self, change: Callable[[Connection], Result]) -> Result:
+        """Run a change of administration in a worker thread, committed whole or not at all."""
+
+        def unit_of_work() -> Result:
+            with self.database.unit_of_work() as connection:
+                return change(connection)
+
+        return await _stored(unit_of_work)
 
 
 @dataclass(frozen=True)
@@ -134,21 +154,11 @@ class Visit:
 
     async def read(self, query: Callable[[Connection], Result]) -> Result:
         """Run a read in a worker thread."""
-
-        def reading() -> Result:
-            with self.portal.database.reading() as connection:
-                return query(connection)
-
-        return await _stored(reading)
+        return await self.portal.read(query)
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Run a change of administration in a worker thread, committed whole or not at all."""
-
-        def unit_of_work() -> Result:
-            with self.portal.database.unit_of_work() as connection:
-                return change(connection)
-
-        return await _stored(unit_of_work)
+        return await self.portal.write(change)
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:  # noqa: ANN401 - a template's own
         """Render a template for this person."""
