@@ -5,6 +5,7 @@ The books compute every running total themselves: nobody sets a balance.
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,16 +14,17 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from csms.billing.chart_of_accounts import Kind
+from csms.billing.chart_of_accounts import ENERGY_INCOME, VAT_ON_PREPAYMENTS, VAT_PAYABLE, Kind
 from csms.billing.money import Currency
 from csms.billing.tariffs import ChargeLine
 
 CardState = Literal["in stock", "active", "blocked", "lost", "expired", "retired"]
 HoldState = Literal["open", "settled", "voided"]
-Event = Literal["card issued", "top up", "settle"]
+Event = Literal["card issued", "top up", "settle", "adjustment"]
 
 Outcome = TypeVar("Outcome")
 
+TAX_ACCOUNTS = frozenset({VAT_PAYABLE, VAT_ON_PREPAYMENTS})
 _ID_TAG_LENGTH = 20
 
 
@@ -56,6 +58,13 @@ class AccountGroup(msgspec.Struct, frozen=True):
     daily_spend_minor: int | None = None
     simultaneous_transactions: int | None = None
     is_staff: bool = False
+
+
+class Billed(msgspec.Struct, frozen=True):
+    """What was taken for a transaction so far: its charge and all adjustments, in minor units."""
+
+    net_minor: int = 0
+    tax_minor: int = 0
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -193,6 +202,7 @@ class Books:
     entries: dict[str, PostedEntry] = field(default_factory=dict)
     free_account_ids: list[int] = field(default_factory=list)
     desks: dict[int, Desk] = field(default_factory=dict)  # by cash account
+    billed: dict[int, Billed] = field(default_factory=dict)  # by reference, where a charge is looked at again
 
     new_accounts: list[NewAccount] = field(default_factory=list)
     new_entries: list[JournalEntry] = field(default_factory=list)
@@ -247,6 +257,11 @@ class Books:
             self._change(transfer.credit_account_id, credits_=transfer.amount_minor)
         self.entries[entry.idempotency_key] = PostedEntry(entry.idempotency_key, entry.input_hash)
         self.new_entries.append(entry)
+        if entry.reference is not None:
+            before = self.billed.get(entry.reference, Billed())
+            self.billed[entry.reference] = Billed(
+                before.net_minor + _taken(entry, {ENERGY_INCOME}), before.tax_minor + _taken(entry, TAX_ACCOUNTS)
+            )
         self._give_receipt(entry)
 
     def _give_receipt(self, entry: JournalEntry) -> None:
@@ -286,6 +301,12 @@ class Books:
     def touched_accounts(self) -> Iterable[int]:
         """Return the ids of the accounts whose totals change, in the order in which they are locked."""
         return sorted(self.debits.keys() | self.credits.keys() | self.held.keys())
+
+
+def _taken(entry: JournalEntry, accounts: AbstractSet[int]) -> int:
+    """Return what an entry brought to those accounts, less what it took from them."""
+    came = sum(one.amount_minor for one in entry.transfers if one.credit_account_id in accounts)
+    return came - sum(one.amount_minor for one in entry.transfers if one.debit_account_id in accounts)
 
 
 def _add(totals: dict[int, int], account_id: int, amount_minor: int) -> None:

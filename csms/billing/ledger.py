@@ -7,10 +7,22 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, case, func, insert, select, update
 
 from csms.billing import models
-from csms.billing.books import AccountGroup, Books, Card, Desk, Hold, MoneyNames, PostedEntry, PrepaidAccount
+from csms.billing.books import (
+    TAX_ACCOUNTS,
+    AccountGroup,
+    Billed,
+    Books,
+    Card,
+    Desk,
+    Hold,
+    MoneyNames,
+    PostedEntry,
+    PrepaidAccount,
+)
+from csms.billing.chart_of_accounts import ENERGY_INCOME
 from csms.db import Many, any_of, take_ids
 
 _account, _group = models.ledger_account.c, models.account_group.c
@@ -51,6 +63,25 @@ _ENTRIES = select(models.journal_entry.c.idempotency_key, models.journal_entry.c
     any_of(models.journal_entry.c.idempotency_key, "keys")
 )
 
+
+def _billed() -> Select[Any]:
+    """Select what income and tax took for each transaction."""
+    moved = models.transfer.c
+
+    def net_of(accounts: frozenset[int]) -> Any:  # noqa: ANN401 - a column expression
+        came = case((moved.credit_account_id.in_(accounts), moved.amount_minor), else_=0)
+        went = case((moved.debit_account_id.in_(accounts), moved.amount_minor), else_=0)
+        return func.sum(came - went)
+
+    return (
+        select(models.journal_entry.c.reference, net_of(frozenset({ENERGY_INCOME})), net_of(TAX_ACCOUNTS))
+        .join_from(models.transfer, models.journal_entry, models.journal_entry.c.id == moved.entry_id)
+        .where(any_of(models.journal_entry.c.reference, "keys"))
+        .group_by(models.journal_entry.c.reference)
+    )
+
+
+_BILLED = _billed()
 _DESKS = (
     select(models.desk.c.id, models.desk.c.cash_account_id, models.desk.c.last_receipt_number)
     .where(any_of(models.desk.c.cash_account_id, "keys"))
@@ -84,6 +115,17 @@ def load_accounts(connection: Connection, names: MoneyNames, references: set[int
         books.desks[row[1]] = Desk(*row)
     if names.new_accounts:
         books.free_account_ids = take_ids(connection, models.ledger_account_ids, names.new_accounts)
+
+
+def load_billed(connection: Connection, references: set[int], books: Books) -> None:
+    """Load what was taken for transactions so far; their accounts are locked already."""
+    books.billed.update(list_billed(connection, references))
+
+
+def list_billed(connection: Connection, references: set[int]) -> dict[int, Billed]:
+    """Return what was taken for transactions, by reference; those for which nothing was are left out."""
+    rows = _rows(connection, _BILLED, references)
+    return {reference: Billed(int(net_minor), int(tax_minor)) for reference, net_minor, tax_minor in rows}
 
 
 def _rows(connection: Connection, statement: Select[Any], keys: set[Any]) -> Any:  # noqa: ANN401 - rows of any statement

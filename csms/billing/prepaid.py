@@ -13,6 +13,7 @@ import msgspec
 from csms.billing.books import (
     AccountGroup,
     Audit,
+    Billed,
     Books,
     Card,
     CardState,
@@ -251,6 +252,28 @@ def settle(
         charge_lines=charge.lines,
     )
     return (msgspec.structs.replace(hold, state="settled", resolved_at=now), entry)
+
+
+def adjust(
+    reference: int, account_id: int, charge: Charge, key: str, now: datetime, actor: str, books: Books
+) -> tuple[JournalEntry, ...]:
+    """Book the difference between what a transaction should have cost and what was taken for it so far.
+
+    The charge itself stays as it is; back to the customer goes what was too much. Nothing is booked where nothing
+    differs.
+    """
+    billed = books.billed.get(reference, Billed())
+    net_minor = charge.total_minor - charge.tax_minor - billed.net_minor
+    tax_account_id = VAT_PAYABLE if books.tax_at_top_up_percent is None else VAT_ON_PREPAYMENTS
+    transfers = tuple(
+        Transfer(account_id, other_id, more_minor) if more_minor > 0 else Transfer(other_id, account_id, -more_minor)
+        for other_id, more_minor in ((ENERGY_INCOME, net_minor), (tax_account_id, charge.tax_minor - billed.tax_minor))
+        if more_minor
+    )
+    if not transfers:
+        return ()
+    content = input_hash("adjustment", reference, account_id, charge.total_minor, charge.tax_minor)
+    return (JournalEntry("adjustment", f"adjust:{key}", content, now, actor, transfers, reference=reference),)
 
 
 def _paid_in(source_account_id: int, account_id: int, amount_minor: int, books: Books) -> tuple[Transfer, ...]:

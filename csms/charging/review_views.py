@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 
+from csms.billing import ledger
+from csms.billing.books import Billed
 from csms.billing.money import Currency
 from csms.charging import closing, models, overview
 from csms.charging.facts import Point
@@ -58,6 +60,7 @@ class ReviewEvidence(msgspec.Struct, frozen=True):
     loose_readings: tuple[ReadingView, ...]  # of the connector, around the time, that belong to no transaction
     before: tuple[TransactionView, ...]
     after: tuple[TransactionView, ...]
+    taken_minor: int  # for the transaction in all, corrections included
 
 
 class AlarmView(msgspec.Struct, frozen=True):
@@ -167,7 +170,15 @@ def evidence_for(connection: Connection, key: str, currency: Currency) -> Review
         tuple(_loose(connection, item, one)),
         tuple(before),
         tuple(after),
+        _taken(connection, one),
     )
+
+
+def _taken(connection: Connection, one: TransactionView | None) -> int:
+    if one is None:
+        return 0
+    billed = ledger.list_billed(connection, {one.transaction_id}).get(one.transaction_id, Billed())
+    return billed.net_minor + billed.tax_minor
 
 
 def _choices(item: ReviewView, one: TransactionView | None) -> tuple[Choice, ...]:

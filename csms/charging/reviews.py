@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
-from csms.billing.prepaid import place_hold, void_hold
-from csms.billing.tariffs import encode_tariff
+from csms.billing.books import Audit, Billed, Decision, PrepaidAccount, normalize_id_tag
+from csms.billing.prepaid import adjust, place_hold, void_hold
+from csms.billing.tariffs import Charge, encode_tariff
 from csms.charging import closing
 from csms.charging.facts import AlarmOver, Register, Resolution, StoredReview, Transaction
-from csms.charging.pricing import tariff_at
+from csms.charging.pricing import charge_of, tariff_at
 from csms.charging.transactions import StopTransaction
 from csms.charging.working_set import Names, WorkingSet
 
@@ -80,7 +80,9 @@ def choices_for(state: str | None, uncharged_reason: str | None, *, has_account:
         return ()
     if state == "orphaned" or uncharged_reason in closing.WAITING:
         return ("accept", "correct", "waive") if has_account else ("assign", "waive")
-    return ("assign", "waive") if uncharged_reason == closing.NO_ACCOUNT else ("keep",)
+    if uncharged_reason == closing.NO_ACCOUNT:
+        return ("assign", "waive")
+    return ("keep", "correct") if has_account else ("keep",)
 
 
 def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Decision[Resolved | NotResolved]:
@@ -95,7 +97,7 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
         decision = item.decision if known is None else known.decision
         if form_key != asked.form_key or decision != asked.decision:
             return Decision(NotResolved("resolved already"))
-        cost_minor = 0 if one is None else one.cost_minor
+        cost_minor = 0 if one is None else _taken(one, working_set)
         transaction_id = item.transaction_id if known is None else known.transaction_id
         return Decision(Resolved(asked.key, asked.decision, transaction_id, cost_minor, repeated=True))
     refused = _refuse(asked, one, working_set)
@@ -103,9 +105,11 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
         return Decision(NotResolved(refused))
     carry_out = _assign if asked.decision == "assign" else _decide
     after, intents = carry_out(asked, item, one, working_set, now)
+    cost_minor = 0 if after is None else after.cost_minor
+    if asked.decision == "correct" and one is not None and not closing.waits(one):
+        cost_minor, intents = _adjusted(asked, one, working_set, now)
     transaction_id = item.transaction_id if after is None else after.transaction_id
     told = Resolution(asked.key, asked.decision, asked.reason.strip(), asked.actor, asked.form_key, transaction_id)
-    cost_minor = 0 if after is None else after.cost_minor
     outcome = Resolved(asked.key, asked.decision, transaction_id, cost_minor)
     return Decision(outcome, (*intents, told, AlarmOver(closing.alarm_key(asked.key))))
 
@@ -134,8 +138,8 @@ def _account(asked: ResolveReview, working_set: WorkingSet) -> PrepaidAccount | 
 def _decide(
     asked: ResolveReview, _item: StoredReview, one: Transaction | None, working_set: WorkingSet, now: datetime
 ) -> tuple[Transaction | None, tuple[Any, ...]]:
-    """Accept, correct, waive or keep."""
-    if one is None or asked.decision == "keep":
+    """Accept, correct, waive or keep; a charge that was taken already stays."""
+    if one is None or asked.decision == "keep" or (asked.decision == "correct" and not closing.waits(one)):
         return one, ()
     if asked.decision == "waive":
         ended = msgspec.structs.replace(_ended(one, asked, now), uncharged_reason=WAIVED, cost_minor=0)
@@ -145,6 +149,28 @@ def _decide(
     points = working_set.points.get(one.transaction_id, [])
     ended, money = closing.charge(_ended(one, asked, now), points, working_set, now, asked.actor)
     return ended, (ended, *money, *_register(one, ended, working_set))
+
+
+def _adjusted(
+    asked: ResolveReview, one: Transaction, working_set: WorkingSet, now: datetime
+) -> tuple[int, tuple[Any, ...]]:
+    """Correct a charge that was taken already: the charge stays, the difference is an entry of its own."""
+    assert one.account_id is not None, "the choices were checked before"
+    assert one.ended_at is not None, "a charge that was taken is that of an ended transaction"
+    points = working_set.points.get(one.transaction_id, [])
+    energy_wh = asked.energy_wh or 0
+    charge = Charge((), 0, 0)
+    if energy_wh and one.tariff_json:
+        charge = charge_of(one, one.meter_start_wh + energy_wh, one.ended_at, points, working_set.books.currency)
+    entries = adjust(one.transaction_id, one.account_id, charge, asked.key, now, asked.actor, working_set.books)
+    told = Audit("charge corrected", f"transaction {one.transaction_id}", asked.actor, asked.reason.strip()[:200])
+    flagged = msgspec.structs.replace(one, flags=closing.join(one.flags, _flag(asked)))
+    return charge.total_minor, (flagged, *entries, told)
+
+
+def _taken(one: Transaction, working_set: WorkingSet) -> int:
+    billed = working_set.books.billed.get(one.transaction_id, Billed())
+    return billed.net_minor + billed.tax_minor
 
 
 def _register(before: Transaction, ended: Transaction, working_set: WorkingSet) -> tuple[Register, ...]:

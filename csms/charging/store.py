@@ -88,6 +88,8 @@ def load(
     _load_transactions(connection, names, working_set)
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
+    if names.review_keys:
+        ledger.load_billed(connection, set(working_set.transactions), working_set.books)
     _load_points(connection, names, working_set)
     spending.load(connection, names, working_set, now)
     if names.places_of_transactions:

@@ -20,9 +20,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, and_, exists, func, literal, or_, select, text
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, and_, exists, func, literal, or_, select, text
 
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.money import Currency
@@ -232,7 +233,21 @@ def _settlement_checks() -> tuple[Check, ...]:
             ),
             "transactions",
         ),
+        Check(
+            3,
+            "an adjustment is about an ended transaction and moves money of its account",
+            select(entry.id.label("entry"), entry.reference.label("transaction"), entry.idempotency_key).where(
+                entry.event == "adjustment", ~exists().where(_is_adjusted(entry))
+            ),
+        ),
     )
+
+
+def _is_adjusted(entry: Any) -> ColumnElement[bool]:  # noqa: ANN401 - the columns of entries
+    """Tell whether an adjustment's transaction ended, and whether each transfer has its account on one side."""
+    sides = (transfer.c.debit_account_id, transfer.c.credit_account_id)
+    stranger = exists().where(transfer.c.entry_id == entry.id, _tx.account_id.not_in(sides))
+    return and_(_tx.id == entry.reference, _tx.state == "ended", _tx.account_id.is_not(None), ~stranger)
 
 
 def _repetition_checks() -> tuple[Check, ...]:

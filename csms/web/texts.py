@@ -34,6 +34,7 @@ WORDS: dict[str, str] = {
     "card issued": "Card sold",
     "top up": "Top-up",
     "settle": "Charging",
+    "adjustment": "Charge corrected",
     # states of transactions
     "open": "Charging",
     "orphaned": "No stop received",

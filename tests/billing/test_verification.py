@@ -201,6 +201,10 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         (f"UPDATE charging_transaction SET state = 'open' WHERE id = ({SETTLED})",),
         "settled minor 460",
     ),
+    "an adjustment is about an ended transaction and moves money of its account": (
+        (f"UPDATE journal_entry SET event = 'adjustment', reference = 77 WHERE id = ({TOP_UP})",),
+        "transaction 77",
+    ),
     "a charge is paid by the account of its transaction": (
         (f"UPDATE charging_transaction SET account_id = NULL WHERE id = ({SETTLED})",),
         "transaction 1",

@@ -131,15 +131,60 @@ async def test_an_orphan_is_charged_by_its_estimate_and_a_stop_after_that_change
     _nothing_is_wrong(world)
 
 
-async def test_a_conflicting_stop_can_only_be_kept(world: World) -> None:
+async def _conflicting(world: World) -> int:
+    """Bring in two stops: 1 kWh, for 35 + 20 + 50, and then 2 kWh."""
     async with world.station() as peer:
         started = await peer.start(CARD, 0, world.at(0))
         await peer.stop(started["transactionId"], 1000, world.at(10))
         await peer.stop(started["transactionId"], 2000, world.at(10))
+    number: int = started["transactionId"]
+    return number
+
+
+async def test_the_charge_of_a_conflicting_stop_can_be_kept(world: World) -> None:
+    await _conflicting(world)
     assert await _decide(world, "accept") == NotResolved("not possible here")
     balance = world.card().balance_minor
     assert isinstance(await _decide(world, "keep"), Resolved)
-    assert world.card().balance_minor == balance
+    assert world.card().balance_minor == balance == 2000 - 105
+    assert world.entries("adjustment") == []
+
+
+@pytest.mark.parametrize(("energy_wh", "cost_minor"), [(2000, 140), (1000, 105), (500, 88), (0, 0)])
+async def test_a_charge_is_corrected_by_an_entry_of_the_difference(
+    world: World, energy_wh: int, cost_minor: int
+) -> None:
+    number = await _conflicting(world)
+    decided = await _decide(world, "correct", energy_wh=energy_wh)
+    assert isinstance(decided, Resolved)
+    assert decided.cost_minor == cost_minor
+    assert world.card().balance_minor == 2000 - cost_minor
+    one = world.transaction(number)
+    assert (one.energy_wh, one.cost_minor) == (1000, 105)  # what was charged stays as it was
+    assert "reviewed: correct (looked at the meter)" in one.flags
+    assert len(world.entries("adjustment")) == (cost_minor != 105)
+    _nothing_is_wrong(world)
+
+
+async def test_a_second_correction_begins_where_the_first_one_ended(world: World) -> None:
+    number = await _conflicting(world)
+    assert isinstance(await _decide(world, "correct", energy_wh=2000), Resolved)
+    async with world.station() as peer:
+        await peer.stop(number, 3000, world.at(10))
+    assert isinstance(await _decide(world, "correct", energy_wh=3000), Resolved)
+    assert world.card().balance_minor == 2000 - (105 + 20 + 50)
+    tax = [one for entry in world.entries("adjustment") for one in entry.transfers if one.credit_code == "2300"]
+    assert len(tax) == len(world.entries("adjustment")) == 2
+    _nothing_is_wrong(world)
+
+
+async def test_a_waived_transaction_without_an_account_stays_waived(world: World) -> None:
+    async with world.station() as peer:
+        started = await peer.start("NOBODY", 0, world.at(0))
+        await peer.stop(started["transactionId"], 1000, world.at(10))
+    assert isinstance(await _decide(world, "waive"), Resolved)
+    assert world.transaction(started["transactionId"]).uncharged_reason == "waived"
+    _nothing_is_wrong(world)
 
 
 async def test_what_somebody_decided_is_not_decided_again(world: World) -> None:
