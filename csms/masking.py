@@ -1,0 +1,125 @@
+"""Takes keys and passwords out of JSON texts before anybody keeps or shows them: frames, payloads, answers. Pure.
+
+Knows names and forms in which charge points carry secrets (AuthorizationKey of the Security Whitepaper, vendors'
+own), and no action. When in doubt it hides too much: what is shown to people is not what is executed.
+"""
+
+import json
+import re
+from typing import Any, TypeAlias
+
+MASK = "***"
+
+_Json: TypeAlias = Any
+
+# What a text must contain before it is worth a look; in lower case. A backslash may hide any of the others.
+_HINTS = (b"\\", b"://", b"authorization", b"pass", b"secret", b"credential", b"private", b"api", b"shared")
+_SECRET_NAME = re.compile(
+    r"(authorization|private|api|shared)[\W_]*key|pass[\W_]*(word|wd|phrase)|secret|credential", re.IGNORECASE
+)
+_NAME = re.compile(r"[\w .,:/-]{1,100}")
+_TOLD_BY = frozenset({"value", "val", "data", "newvalue", "defaultvalue"})  # beside a name, these carry what it means
+_USER_INFO = re.compile(r"""([a-z][a-z0-9+.-]*://)[^\s"'<>]*@""", re.IGNORECASE)
+_QUERY = re.compile(r"([?&;][^=&#\s]*(?:pass|token|secret|key|sig|auth|cred)[^=&#\s]*=)[^&#\s]+", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"(?:{_SECRET_NAME.pattern})\w*\W*[=:]\s*\S.*", re.IGNORECASE | re.DOTALL)
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_OPENING = ("{", "[")
+_DEEPEST = 8  # JSON within texts of JSON
+
+
+class _AmbiguousError(ValueError):
+    """An object has a name twice: which of the two counts is anybody's guess."""
+
+
+def masked(text: str) -> str:
+    """Return a JSON text with every key and password replaced; the very same text where it holds none.
+
+    A text that is not JSON and may hold one is replaced as a whole.
+    """
+    if not may_hold_secrets(text.encode(errors="replace")):
+        return text
+    return _masked(text, 0)
+
+
+def may_hold_secrets(data: bytes) -> bool:
+    """Tell quickly whether a text has to be looked at; False is certain."""
+    lower = data.lower()
+    return any(hint in lower for hint in _HINTS)
+
+
+def _masked(text: str, depth: int) -> str:
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return _unreadable(text)
+    try:
+        hidden = _hide(value, depth)
+    except RecursionError:
+        return _unreadable(text)
+    return text if hidden == value else json.dumps(hidden, ensure_ascii=False, separators=(",", ":"))
+
+
+def _object(pairs: list[tuple[str, _Json]]) -> dict[str, _Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _AmbiguousError("a name twice")
+    return found
+
+
+def _unreadable(text: str) -> str:
+    """Show what is not JSON only if it names nothing secret, not even in escapes."""
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).lower()
+    if any(hint.decode() in plain for hint in _HINTS[1:]):
+        return f"(not shown, for a key may be in it: {len(text)} characters that are not JSON)"
+    return text
+
+
+def _hide(value: _Json, depth: int) -> _Json:
+    if isinstance(value, str):
+        return _hide_in_text(value, depth)
+    if isinstance(value, list):
+        return [_hide(one, depth) for one in value]
+    if isinstance(value, dict):
+        return _hide_in_object(value, depth)
+    return value
+
+
+def _hide_in_object(found: dict[str, _Json], depth: int) -> dict[str, _Json]:
+    names_secret = any(isinstance(one, str) and _is_secret_name(one) for one in found.values())
+    return {
+        name: _hide_all(one)
+        if _is_secret_name(name) or (names_secret and name.strip().lower() in _TOLD_BY)
+        else _hide(one, depth)
+        for name, one in found.items()
+    }
+
+
+def _is_secret_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and _SECRET_NAME.search(name) is not None
+
+
+def _hide_all(value: _Json) -> _Json:
+    """Replace every text and number, whatever they mean; a switch or nothing tells nobody a key."""
+    if isinstance(value, dict):
+        return {name: _hide_all(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_hide_all(one) for one in value]
+    return value if value is None or isinstance(value, bool) or value == "" else MASK
+
+
+def _hide_in_text(text: str, depth: int) -> str:
+    if text.lstrip().startswith(_OPENING) and depth < _DEEPEST:
+        inner = _masked(text, depth + 1)
+        if inner != text or _is_json(text):
+            return inner
+    if "://" in text:
+        text = _QUERY.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", text))
+    return _ASSIGNED.sub(MASK, text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
