@@ -8,19 +8,34 @@ from collections import ChainMap
 
 from csms.charging import engine, follow_ups
 from csms.charging.command_queue import AnswerCommand
+from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Decide, Rules
 from csms.charging.follow_ups import Rule
 from csms.charging.store import Loader, Writer
+from csms.operations import charging_profiles, charging_profiles_store
 
-_DECIDERS: dict[type, Decide] = {}
+_DECIDERS: dict[type, Decide] = {
+    GuardDue: charging_profiles.bounded(engine.DECIDERS[GuardDue]),
+}
 
 # What follows from a final answer (accepted, rejected, failed, timed out), by the action that was asked for.
-_FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {}
+_FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
+    "SetChargingProfile": (charging_profiles.after_set,),
+    "ClearChargingProfile": (charging_profiles.after_clear,),
+    "GetCompositeSchedule": (charging_profiles.after_composite,),
+    "RemoteStartTransaction": (charging_profiles.after_remote_start,),
+}
 
-_LOADERS: tuple[Loader, ...] = ()
+_LOADERS: tuple[Loader, ...] = (charging_profiles_store.load,)
 
 # Facts are written in this order, each kind set-wise: two processes then never wait for each other in a circle.
-_WRITERS: dict[type, Writer] = {}
+_WRITERS: dict[type, Writer] = {
+    charging_profiles.ProfilesCleared: charging_profiles_store.write_cleared,
+    charging_profiles.ProfileInstalled: charging_profiles_store.write_installed,
+    charging_profiles.CompositeAnswered: charging_profiles_store.write_composites,
+    charging_profiles.LimitRefused: charging_profiles_store.write_refusals,
+    charging_profiles.LimitTaken: charging_profiles_store.write_taken,
+}
 
 _DECIDERS[AnswerCommand] = follow_ups.answering(_FOLLOW_UPS)
 RULES = Rules(
