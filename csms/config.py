@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     receipt_heading: str = ""  # who gives receipts: name, address and tax number, with | between the lines
     page_size: Annotated[int, Field(ge=5, le=500)] = 25
 
+    # The API
+    max_api_calls_per_s: Positive = 50  # of one key, averaged; a burst of ten seconds' worth is let through
+    max_api_body_bytes: Positive = 1_048_576
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:

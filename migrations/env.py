@@ -4,6 +4,7 @@ from alembic import context
 
 import csms.billing.models
 import csms.charging.models
+import csms.web.api.models
 import csms.web.models
 from csms.config import load_settings
 from csms.db import Database, metadata

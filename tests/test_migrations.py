@@ -6,6 +6,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
+import csms.web.api.models  # registers the API's tables
 import csms.web.models  # registers the portal's tables
 from csms.db import Database, metadata
 from csms.migration import migrate, revisions

@@ -27,6 +27,7 @@ from csms.clock import Clock
 from csms.commands.waiting import Waiting
 from csms.config import Settings
 from csms.db import Database
+from csms.web.api.app import create_api
 from csms.web.guard import guarded, problem
 from csms.web.limits import FailureLimiter
 from csms.web.menu import groups_for
@@ -67,6 +68,7 @@ def create_portal(
         Route("/healthz", _healthy),
         Route("/readyz", _ready(portal)),
         Mount("/static", StaticFiles(directory=_STATIC)),
+        Mount("/api/v1", create_api(portal)),
         *(Route(page.path, guarded(portal, page), methods=[page.method]) for page in PAGES),
     ]
     return Starlette(

@@ -1,0 +1,220 @@
+"""Commands over the API: any call that a central system may send, what became of it, and a station's history."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from sqlalchemy import Connection, Select, select
+
+from csms.charging import models
+from csms.charging.facts import CommandState
+from csms.commands.actions import ACTIONS
+from csms.commands.requests import CommandInvalid, ask
+from csms.db import as_fact
+from csms.web.api.endpoint import Answer, ApiCall, Endpoint, Page, Paging, found, page_of, read_cursor
+from csms.web.api.problems import Problem
+
+_UNFINISHED = frozenset({"queued", "sent"})
+_LONGEST_WAIT_S = 120
+
+ActionName = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={"enum": sorted(ACTIONS)}, description="The action as OCPP 1.6 spells it.", examples=["Reset"]
+    ),
+]
+WaitSeconds = Annotated[
+    int, msgspec.Meta(ge=0, le=_LONGEST_WAIT_S, description="Answer after so many seconds, if not before.")
+]
+
+ExpirySeconds = Annotated[
+    int, msgspec.Meta(ge=1, le=30 * 86_400, description="Not sent any more after so many seconds.")
+]
+
+
+class NewCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A call to be sent to a charge point, now or when it is back."""
+
+    action: ActionName
+    payload: Annotated[
+        dict[str, Any], msgspec.Meta(description="The call's payload, with OCPP's own field names.")
+    ] = {}
+    wait_s: WaitSeconds = 10
+    expires_s: (
+        Annotated[int, msgspec.Meta(ge=1, le=30 * 86_400, description="Not sent any more after so many seconds.")]
+        | None
+    ) = None
+
+
+class CommandRow(msgspec.Struct, frozen=True):
+    """A command and what became of it. `answer` is the payload of the call result, or the details of the call error."""
+
+    id: int
+    charge_point_id: int
+    action: str
+    payload: Any
+    state: CommandState
+    is_final: bool
+    requested_by: str
+    transaction_id: int | None
+    attempts: int
+    created_at: datetime
+    expires_at: datetime
+    sent_at: datetime | None
+    answered_at: datetime | None
+    answer: Any
+    failure: str | None
+
+
+class Wait(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for a final state."""
+
+    wait_s: WaitSeconds = 0
+
+
+class CommandFilter(Paging, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which commands of a list."""
+
+    action: ActionName | None = None
+    state: CommandState | None = None
+
+
+_c = models.command.c
+_COMMANDS: Select[Any] = select(
+    _c.id,
+    _c.charge_point_id,
+    _c.action,
+    _c.payload_json,
+    _c.state,
+    _c.requested_by,
+    _c.transaction_id,
+    _c.attempts,
+    _c.created_at,
+    _c.expires_at,
+    _c.sent_at,
+    _c.answered_at,
+    _c.answer_json,
+    _c.failure,
+)
+
+
+async def create(call: ApiCall, wanted: NewCommand) -> Answer:
+    """Queue a command and wait for its answer as long as was asked for."""
+    charge_point_id = call.path_number("charge_point_id")
+    if not await call.read(lambda connection: charge_point_exists(connection, charge_point_id)):
+        raise Problem("not-found", "There is no such charge point.")
+    try:
+        asked = ask(charge_point_id, wanted.action, wanted.payload, call.actor, expires_s=wanted.expires_s)
+    except CommandInvalid as error:
+        field = error.field if error.field == "action" else ".".join(filter(None, ("payload", error.field)))
+        raise Problem("invalid", error.explanation, field=field) from None
+    command = await call.submit(asked)
+    return await answered(call, command.command_id, wanted.wait_s)
+
+
+async def answered(call: ApiCall, command_id: int, wait_s: int) -> Answer:
+    """Return the row of a command once it is final, or as it is after `wait_s`: 200 or 202."""
+    if wait_s:
+        await call.portal.waiting.wait_for(command_id, wait_s)
+    row = found(await call.read(lambda connection: find_command(connection, command_id)), "command")
+    return Answer(row, 200 if row.is_final else 202, {"Location": f"/api/v1/commands/{command_id}"})
+
+
+async def show(call: ApiCall, query: Wait) -> Answer:
+    """Show one command."""
+    return await answered(call, call.path_number("command_id"), query.wait_s)
+
+
+async def show_of_station(call: ApiCall, query: CommandFilter) -> Page[CommandRow]:
+    """List the commands of a charge point, the newest first."""
+    charge_point_id = call.path_number("charge_point_id")
+    before = read_cursor(query.cursor, tuple[int])
+
+    def load(connection: Connection) -> list[CommandRow] | None:
+        if not charge_point_exists(connection, charge_point_id):
+            return None
+        statement = _COMMANDS.where(_c.charge_point_id == charge_point_id)
+        if before is not None:
+            statement = statement.where(_c.id < before[0])
+        if query.action is not None:
+            statement = statement.where(_c.action == query.action)
+        if query.state is not None:
+            statement = statement.where(_c.state == query.state)
+        rows = connection.execute(statement.order_by(_c.id.desc()).limit(query.limit + 1))
+        return [_row(tuple(row)) for row in rows]
+
+    rows = found(await call.read(load), "charge point")
+    return page_of(rows, query.limit, lambda row: (row.id,))
+
+
+def charge_point_exists(connection: Connection, charge_point_id: int) -> bool:
+    """Tell whether there is a charge point with this number."""
+    statement = select(models.charge_point.c.id).where(models.charge_point.c.id == charge_point_id)
+    return connection.execute(statement).first() is not None
+
+
+def find_command(connection: Connection, command_id: int) -> CommandRow | None:
+    """Return one command, or None."""
+    row = connection.execute(_COMMANDS.where(_c.id == command_id)).first()
+    return None if row is None else _row(tuple(row))
+
+
+def _row(row: tuple[Any, ...]) -> CommandRow:
+    (number, charge_point_id, action, payload, state, *middle, answer, failure) = row
+    fields = (number, charge_point_id, action, _json(payload), state, state not in _UNFINISHED, *middle)
+    return as_fact(CommandRow, fields, _json(answer), failure)
+
+
+def _json(text: str | None) -> object:
+    """Read what was stored as JSON; what a charge point wrote otherwise stays text."""
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/charge-points/{charge_point_id:int}/commands",
+        create,
+        "commands:write",
+        "Send a command",
+        CommandRow,
+        "commands",
+        request=NewCommand,
+        description=(
+            "Any of the 26 calls of a central system, with any of its fields. The command is a durable row: it waits "
+            "for a charge point that is not connected until it expires. With `wait_s` the answer to this request "
+            "comes when the charge point has answered, or after that time with 202."
+        ),
+        example={"action": "TriggerMessage", "payload": {"requestedMessage": "Heartbeat"}, "wait_s": 0},
+        more={202: "It has no final state yet; ask again at the address in Location."},
+        problems=("not-found",),
+    ),
+    Endpoint(
+        "GET",
+        "/charge-points/{charge_point_id:int}/commands",
+        show_of_station,
+        "commands:read",
+        "List a charge point's commands",
+        Page[CommandRow],
+        "commands",
+        query=CommandFilter,
+        problems=("not-found",),
+    ),
+    Endpoint(
+        "GET",
+        "/commands/{command_id:int}",
+        show,
+        "commands:read",
+        "Show a command",
+        CommandRow,
+        "commands",
+        query=Wait,
+        more={202: "It has no final state yet."},
+        problems=("not-found",),
+    ),
+)
