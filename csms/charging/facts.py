@@ -94,6 +94,7 @@ class Transaction(msgspec.Struct, frozen=True):
     is_suspended: bool = False
     zombie_at: datetime | None = None
     limited_until: datetime | None = None
+    tariff_id: int | None = None
 
 
 class StationGroup(msgspec.Struct, frozen=True):
@@ -351,6 +352,18 @@ class Command(msgspec.Struct, frozen=True):
     answered_at: datetime | None = None
     answer_json: str | None = None
     failure: str | None = None
+    batch_id: int | None = None
+    error_code: str | None = None
+    error_description: str | None = None
+    error_details_json: str | None = None
+    remark: str | None = None
+
+
+class CommandSecret(msgspec.Struct, frozen=True):
+    """The whole payload of a command in whose row a key or password is masked."""
+
+    command_id: int
+    payload_json: str
 
 
 class Policy(msgspec.Struct, frozen=True):

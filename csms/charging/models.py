@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     false,
     true,
 )
@@ -171,6 +172,7 @@ charging_transaction = Table(
     Column("started_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("tariff_json", Text, nullable=False),
+    Column("tariff_id", Integer, nullable=True, index=True),  # of that version; 0: free of charge; null: there was none
     Column("register_wh", BigInteger, nullable=False),  # the latest good reading
     Column("register_at", Instant, nullable=False),
     Column("power_w", Integer, nullable=True),
@@ -346,11 +348,36 @@ command = Table(
     Column("answered_at", Instant, nullable=True),
     Column("answer_json", Text, nullable=True),
     Column("failure", String(300), nullable=True),
+    Column("batch_id", Integer, nullable=True),  # of `command_batch`
+    Column("error_code", String(100), nullable=True),  # of the call error that answered it, with all that it said
+    Column("error_description", Text, nullable=True),
+    Column("error_details_json", Text, nullable=True),
+    Column("remark", String(300), nullable=True),  # answered late, or taken for done without an answer
     CheckConstraint(
         "state IN ('queued', 'sent', 'accepted', 'rejected', 'failed', 'timed out', 'expired')",
         name="state",
     ),
     Index("ix_command_history", "charge_point_id", "id"),
+    Index(
+        "ix_command_batch",
+        "batch_id",
+        "state",
+        sqlite_where=Column("batch_id").is_not(None),
+        postgresql_where=Column("batch_id").is_not(None),
+    ),
+    Index(
+        "ix_command_expiring",
+        "expires_at",
+        sqlite_where=Column("state").in_(("queued", "sent")),
+        postgresql_where=Column("state").in_(("queued", "sent")),
+    ),
+    Index(  # those that a boot may answer
+        "ix_command_reset",
+        "charge_point_id",
+        "sent_at",
+        sqlite_where=and_(Column("action") == "Reset", Column("state").in_(("failed", "timed out"))),
+        postgresql_where=and_(Column("action") == "Reset", Column("state").in_(("failed", "timed out"))),
+    ),
     Index(
         "ix_command_waiting",
         "charge_point_id",

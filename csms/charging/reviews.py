@@ -216,7 +216,10 @@ def _assign(
     if not tariff_json:
         tariff = tariff_at(ended.charge_point_id, ended.connector_id, account.group_id, ended.started_at, working_set)
         tariff_json = "" if tariff is None else encode_tariff(tariff)
-        ended = msgspec.structs.replace(ended, needs_spans=tariff is not None and tariff.needs_spans)
+        tariff_id = None if tariff is None else tariff.tariff_id
+        ended = msgspec.structs.replace(
+            ended, needs_spans=tariff is not None and tariff.needs_spans, tariff_id=tariff_id
+        )
     ended = msgspec.structs.replace(ended, account_id=account.account_id, tariff_json=tariff_json)
     hold = place_hold(ended.transaction_id, account.account_id, 0, now)
     points = working_set.points.get(ended.transaction_id, [])

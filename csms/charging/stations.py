@@ -5,8 +5,6 @@ must not forget it. Keys are random, so a salted SHA-256 keeps them (Security Wh
 bytes).
 """
 
-import hmac
-from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
@@ -26,27 +24,60 @@ from csms.charging.facts import (
     NewChargePoint,
     Registration,
     Seen,
-    UnknownChargePoint,
     Watch,
     watch_of,
 )
-from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
+
+_OF_RESERVATIONS = frozenset({"Available", "Faulted", "Reserved", "Unavailable"})  # that say something of them
+
+
+SecurityProfile = Literal[0, 1, 2, 3]  # none; HTTP Basic; TLS with HTTP Basic; TLS with a client certificate
+
+Reason = Literal[
+    "unknown",
+    "wrong key",
+    "profile too low",
+    "no certificate",
+    "certificate revoked",
+    "certificate not valid",
+    "certificate not its own",
+]
+
+
+class Presented(msgspec.Struct, frozen=True):
+    """The client certificate of a TLS connection whose chain was found good; `problem` says why it does not count."""
+
+    common_name: str
+    organization: str
+    fingerprint: str  # hex of SHA-256 over the DER
+    serial_number: str  # hex
+    issuer: str
+    not_after: datetime
+    problem: Literal["", "certificate revoked", "certificate not valid", "certificate not its own"] = ""
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """A charge point asks to connect. `new_salt` is used where an unknown one is adopted at once with its password."""
+    """A charge point asks to connect. `new_salt` is used where an unknown one is adopted at once with its password.
+
+    Nobody is let in with a lower security profile than `least_profile`, whatever is stored of the charge point.
+    """
 
     identity: str
     password: bytes | None
     address: str
     adopt: bool
     new_salt: str
+    is_tls: bool = False
+    certificate: Presented | None = None
+    least_profile: int = 0
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.identities.add(self.identity)
         names.new_charge_points += self.adopt
+        if self.certificate is not None:
+            names.more.setdefault("certificates", set()).add(self.certificate.fingerprint)
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -55,12 +86,13 @@ class Admitted(msgspec.Struct, frozen=True):
     charge_point_id: int
     identity: str
     registration: Registration
+    security_profile: SecurityProfile = 0  # what this connection proved
 
 
 class TurnedAway(msgspec.Struct, frozen=True):
     """It may not."""
 
-    reason: Literal["unknown", "wrong key"]
+    reason: Reason
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -139,6 +171,8 @@ class StatusNotification(msgspec.Struct, frozen=True):
         """Say what must be loaded."""
         names.charge_point_ids.add(self.status.charge_point_id)
         names.unfinished_at.add(self.status.charge_point_id)
+        if self.status.status in _OF_RESERVATIONS:
+            names.more.setdefault("reservations", set()).add(self.status.charge_point_id)
 
 
 class ProgressNotification(msgspec.Struct, frozen=True):
@@ -157,7 +191,7 @@ class AddChargePoint(msgspec.Struct, frozen=True):
     """An administrator adds or adopts a charge point."""
 
     identity: str
-    security_profile: Literal[0, 1]
+    security_profile: SecurityProfile
     key_salt: str | None
     key_hash: str | None
 
@@ -171,52 +205,13 @@ class ChangeKey(msgspec.Struct, frozen=True):
     """An administrator sets how a charge point proves who it is."""
 
     identity: str
-    security_profile: Literal[0, 1]
+    security_profile: SecurityProfile
     key_salt: str | None
     key_hash: str | None
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.identities.add(self.identity)
-
-
-def connect(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[Admitted | TurnedAway]:  # noqa: ARG001 - every rule takes now
-    """Admit a known charge point with the right key."""
-    known = working_set.identities.get(asked.identity)
-    if known is None and not asked.adopt:
-        return Decision(TurnedAway("unknown"), (UnknownChargePoint(asked.identity, asked.address),))
-    if known is None:
-        return _adopt(asked, working_set)
-    charge_point = working_set.charge_points[known]
-    admitted = Admitted(known, asked.identity, charge_point.registration)
-    if _has_taken_key(asked.password, charge_point):
-        return Decision(admitted, (settings_plan.switch_of(charge_point), KeyOffer(known, None, None)))
-    if charge_point.security_profile > 0 and not key_fits(asked.password, charge_point):
-        return Decision(TurnedAway("wrong key"))
-    return Decision(admitted)
-
-
-def _has_taken_key(password: bytes | None, charge_point: ChargePoint) -> bool:
-    """Tell whether a charge point took a key whose answer was lost: it has it, so it counts from now on."""
-    offered = msgspec.structs.replace(
-        charge_point, key_salt=charge_point.new_key_salt, key_hash=charge_point.new_key_hash
-    )
-    return key_fits(password, offered)
-
-
-def _adopt(asked: Connect, working_set: WorkingSet) -> Decision[Admitted | TurnedAway]:
-    """Trust a laboratory's station on first use: with the key it came with, or without one."""
-    charge_point = ChargePoint(
-        working_set.next_charge_point_id(),
-        asked.identity,
-        0 if asked.password is None else 1,
-        None if asked.password is None else asked.new_salt,
-        None if asked.password is None else hash_key(asked.password, asked.new_salt),
-        "Unknown",
-        None,
-    )
-    admitted = Admitted(charge_point.charge_point_id, asked.identity, "Unknown")
-    return Decision(admitted, (NewChargePoint(charge_point),))
 
 
 def opened(said: Open, working_set: WorkingSet, now: datetime) -> Decision[Opened]:
@@ -231,17 +226,6 @@ def opened(said: Open, working_set: WorkingSet, now: datetime) -> Decision[Opene
 def hash_key(key: bytes, salt: str) -> str:
     """Return the hex digest under which a key is stored; `salt` is hex."""
     return sha256(bytes.fromhex(salt) + key).hexdigest()
-
-
-def key_fits(password: bytes | None, charge_point: ChargePoint) -> bool:
-    """Compare a password with the stored key. Some stations send the key's bytes, some its hex text: both are right."""
-    if password is None or charge_point.key_salt is None or charge_point.key_hash is None:
-        return False
-    candidates = [password]
-    with suppress(ValueError):  # not hex text: only the bytes themselves can be the key
-        candidates.append(bytes.fromhex(password.decode("ascii")))
-    digests = [hash_key(one, charge_point.key_salt) for one in candidates]
-    return any(hmac.compare_digest(digest, charge_point.key_hash) for digest in digests)
 
 
 def disconnect(said: Disconnect, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these

@@ -47,6 +47,7 @@ class StartTransaction(msgspec.Struct, frozen=True):
     happened_at: datetime
     timestamp: str
     flags: tuple[str, ...] = ()
+    reservation_id: int | None = None
 
     @property
     def natural_key(self) -> str:
@@ -63,6 +64,10 @@ class StartTransaction(msgspec.Struct, frozen=True):
         names.registers_at.add(self.charge_point_id)
         names.tariffs = True
         names.new_transactions += 1
+        names.more.setdefault("reservations", set()).add(self.charge_point_id)
+        if self.reservation_id is not None:
+            names.more.setdefault("reservation ids", set()).add((self.charge_point_id, self.reservation_id))
+            names.commands_at.add(self.charge_point_id)  # its answer may be on its way
 
 
 class StopTransaction(msgspec.Struct, frozen=True):
@@ -171,6 +176,7 @@ def _begin(
         max_power_w=working_set.charge_points[said.charge_point_id].max_power_w,
         stop_below_w=None if place is None else place.stop_below_w,
         stop_after_s=None if place is None else place.stop_after_s,
+        tariff_id=None if tariff is None else tariff.tariff_id,
     )
 
 

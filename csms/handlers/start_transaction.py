@@ -24,6 +24,7 @@ async def handle(call: StartTransaction, exchange: Exchange) -> StartTransaction
         read.happened_at,
         call.timestamp,
         (*exchange.flags, *read.flags),
+        call.reservation_id,
     )
     started: transactions.Started = await exchange.submit(said)
     status, reason = started.authorization.status, started.authorization.reason

@@ -11,25 +11,33 @@ from csms.charging.command_queue import AnswerCommand
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Decide, Rules
 from csms.charging.follow_ups import Rule
+from csms.charging.stations import StatusNotification
 from csms.charging.store import Loader, Writer
-from csms.operations import charging_profiles, charging_profiles_store
+from csms.charging.transactions import StartTransaction
+from csms.operations import charging_profiles, charging_profiles_store, reservations, reservations_store
 
 _DECIDERS: dict[type, Decide] = {
+    StartTransaction: reservations.using(engine.DECIDERS[StartTransaction]),
+    StatusNotification: reservations.watching(engine.DECIDERS[StatusNotification]),
+    reservations.ExpireReservations: reservations.expire,
     GuardDue: charging_profiles.bounded(engine.DECIDERS[GuardDue]),
 }
 
 # What follows from a final answer (accepted, rejected, failed, timed out), by the action that was asked for.
 _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
+    "ReserveNow": (reservations.after_reserve,),
+    "CancelReservation": (reservations.after_cancel,),
     "SetChargingProfile": (charging_profiles.after_set,),
     "ClearChargingProfile": (charging_profiles.after_clear,),
     "GetCompositeSchedule": (charging_profiles.after_composite,),
     "RemoteStartTransaction": (charging_profiles.after_remote_start,),
 }
 
-_LOADERS: tuple[Loader, ...] = (charging_profiles_store.load,)
+_LOADERS: tuple[Loader, ...] = (charging_profiles_store.load, reservations_store.load)
 
 # Facts are written in this order, each kind set-wise: two processes then never wait for each other in a circle.
 _WRITERS: dict[type, Writer] = {
+    reservations.Reservation: reservations_store.write,
     charging_profiles.ProfilesCleared: charging_profiles_store.write_cleared,
     charging_profiles.ProfileInstalled: charging_profiles_store.write_installed,
     charging_profiles.CompositeAnswered: charging_profiles_store.write_composites,
