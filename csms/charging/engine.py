@@ -77,7 +77,6 @@ DECIDERS: dict[type, Decide] = {
     stations.HeardOf: stations.heard_of,
     stations.Boot: stations.boot,
     stations.StatusNotification: stations.status_notification,
-    stations.ProgressNotification: stations.progress_notification,
     stations.AddChargePoint: stations.add,
     stations.ChangeKey: stations.change_key,
     command_queue.QueueCommand: command_queue.queue,

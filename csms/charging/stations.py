@@ -175,18 +175,6 @@ class StatusNotification(msgspec.Struct, frozen=True):
             names.more.setdefault("reservations", set()).add(self.status.charge_point_id)
 
 
-class ProgressNotification(msgspec.Struct, frozen=True):
-    """FirmwareStatusNotification or DiagnosticsStatusNotification (OCPP 1.6, 4.5 and 4.4)."""
-
-    charge_point_id: int
-    of: Literal["firmware", "diagnostics"]
-    status: str
-
-    def name(self, names: Names) -> None:
-        """Say what must be loaded."""
-        names.charge_point_ids.add(self.charge_point_id)
-
-
 class AddChargePoint(msgspec.Struct, frozen=True):
     """An administrator adds or adopts a charge point."""
 
@@ -283,14 +271,6 @@ def status_notification(said: StatusNotification, working_set: WorkingSet, now: 
     meant = zombies.said_status(status.charge_point_id, status.connector_id, status.status, working_set, now)
     charge_point = working_set.charge_points[status.charge_point_id]
     return Decision(None, (status, *meant, *station_clocks.measured(charge_point, said.claimed_at, now)))
-
-
-def progress_notification(said: ProgressNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes now
-    """Store how far a firmware update or an upload of diagnostics is."""
-    before = working_set.charge_points[said.charge_point_id]
-    if said.of == "firmware":
-        return Decision(None, (msgspec.structs.replace(before, firmware_status=said.status),))
-    return Decision(None, (msgspec.structs.replace(before, diagnostics_status=said.status),))
 
 
 def add(asked: AddChargePoint, working_set: WorkingSet, now: datetime) -> Decision[int | None]:  # noqa: ARG001 - every rule takes now

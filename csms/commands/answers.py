@@ -6,7 +6,7 @@ from csms.errors import CsmsError
 from csms.handlers import wire
 
 # Every status of a call result that means that the charge point will do it, or has done it.
-_DONE = frozenset({"Accepted", "Unlocked", "RebootRequired", "Scheduled"})
+_DONE = frozenset({"Accepted", "AcceptedCanceled", "Unlocked", "RebootRequired", "Scheduled"})
 
 
 class CommandUnsendable(CsmsError):  # noqa: N818 - says what the command is

@@ -11,12 +11,24 @@ from csms.charging.command_queue import AnswerCommand
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Decide, Rules
 from csms.charging.follow_ups import Rule
-from csms.charging.stations import StatusNotification
+from csms.charging.stations import Boot, StatusNotification
 from csms.charging.store import Loader, Writer
 from csms.charging.transactions import StartTransaction
-from csms.operations import charging_profiles, charging_profiles_store, reservations, reservations_store
+from csms.operations import (
+    charging_profiles,
+    charging_profiles_store,
+    reservations,
+    reservations_store,
+    transfer_progress,
+    transfer_store,
+    transfers,
+)
 
 _DECIDERS: dict[type, Decide] = {
+    Boot: transfer_progress.watching_boots(engine.DECIDERS[Boot]),
+    transfers.QueueTransfer: transfers.queue_transfer,
+    transfers.ReviewTransfers: transfers.review,
+    transfer_progress.TransferStatus: transfer_progress.said_status,
     StartTransaction: reservations.using(engine.DECIDERS[StartTransaction]),
     StatusNotification: reservations.watching(engine.DECIDERS[StatusNotification]),
     reservations.ExpireReservations: reservations.expire,
@@ -31,9 +43,10 @@ _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
     "ClearChargingProfile": (charging_profiles.after_clear,),
     "GetCompositeSchedule": (charging_profiles.after_composite,),
     "RemoteStartTransaction": (charging_profiles.after_remote_start,),
+    **dict.fromkeys(transfers.FAMILIES, (transfers.answered,)),
 }
 
-_LOADERS: tuple[Loader, ...] = (charging_profiles_store.load, reservations_store.load)
+_LOADERS: tuple[Loader, ...] = (charging_profiles_store.load, reservations_store.load, transfer_store.load)
 
 # Facts are written in this order, each kind set-wise: two processes then never wait for each other in a circle.
 _WRITERS: dict[type, Writer] = {
@@ -43,6 +56,7 @@ _WRITERS: dict[type, Writer] = {
     charging_profiles.CompositeAnswered: charging_profiles_store.write_composites,
     charging_profiles.LimitRefused: charging_profiles_store.write_refusals,
     charging_profiles.LimitTaken: charging_profiles_store.write_taken,
+    **transfer_store.WRITERS,
 }
 
 _DECIDERS[AnswerCommand] = follow_ups.answering(_FOLLOW_UPS)
