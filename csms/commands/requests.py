@@ -13,6 +13,12 @@ from csms.charging.command_queue import QueueCommand
 from csms.commands.actions import ACTIONS
 from csms.errors import CsmsError
 from csms.handlers import wire
+from csms.masking import masked
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")  # limits of charging profiles are decimal numbers
 
 
 class CommandInvalid(CsmsError):  # noqa: N818 - says what the wish is
@@ -33,21 +39,27 @@ def ask(
     *,
     expires_s: int | None = None,
 ) -> QueueCommand:
-    """Return the command to be submitted to the engine; CommandInvalid where `payload` is no call of this action."""
+    """Return the command to be submitted to the engine; CommandInvalid where `payload` is no call of this action.
+
+    A key or password in it is sent, and masked in everything that is shown.
+    """
     if action not in ACTIONS:
         raise CommandInvalid("action", f"{action[:50]} is not an action that a central system sends")
-    text = msgspec.json.encode(payload)
+    text = _ENCODER.encode(payload)
     try:
         call, _ = wire.read_call(action, text)
     except wire.CallRejected as error:
         field, separator, explanation = error.description.partition(": ")
         raise CommandInvalid(*((field, explanation) if separator else ("", error.description))) from None
+    whole = _ENCODER.encode(call).decode()
+    shown = masked(whole)
     return QueueCommand(
         charge_point_id,
         action,
-        msgspec.json.encode(call).decode(),
+        shown,
         requested_by,
         repeatable=ACTIONS[action].repeatable,
         transaction_id=getattr(call, "transaction_id", None) if action == "RemoteStopTransaction" else None,
         expires_s=expires_s,
+        secret_json=whole if shown != whole else None,
     )
