@@ -124,16 +124,20 @@ class Exact(TypeDecorator[Decimal]):
 class Database:
     """One database: short reads, and units of work that are committed whole or not at all."""
 
-    def __init__(self, url: str, *, statement_timeout_s: int = 10) -> None:
-        """Open lazily: the first use connects. `url` is SQLAlchemy's."""
+    def __init__(self, url: str, *, statement_timeout_s: int = 10, durable: bool = True) -> None:
+        """Open lazily: the first use connects. `url` is SQLAlchemy's. What is not `durable` may lose its last seconds
+        with the power, and never its consistency.
+        """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", statement_timeout_s)
-            self._reader = _sqlite_engine(url, "BEGIN", statement_timeout_s)
+            synchronous = "FULL" if durable else "NORMAL"
+            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", statement_timeout_s, synchronous)
+            self._reader = _sqlite_engine(url, "BEGIN", statement_timeout_s, synchronous)
         else:
             options = f"-c statement_timeout={statement_timeout_s * 1000} -c lock_timeout={statement_timeout_s * 1000}"
-            engine = create_engine(url, pool_size=8, connect_args={"options": options})
+            options += "" if durable else " -c synchronous_commit=off"
+            engine = create_engine(url, pool_size=8 if durable else 2, connect_args={"options": options})
             self._writer = self._reader = engine
 
     @property
@@ -162,7 +166,7 @@ class Database:
         self._reader.dispose()
 
 
-def _sqlite_engine(url: str, begin: str, timeout_s: int) -> Engine:
+def _sqlite_engine(url: str, begin: str, timeout_s: int, synchronous: str) -> Engine:
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +178,7 @@ def _sqlite_engine(url: str, begin: str, timeout_s: int) -> Engine:
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "cache_size=-65536"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
