@@ -15,9 +15,6 @@ from csms.errors import CsmsError
 from csms.handlers import wire
 from csms.masking import masked
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
 _ENCODER = msgspec.json.Encoder(decimal_format="number")  # limits of charging profiles are decimal numbers
 
 
