@@ -13,6 +13,7 @@ from csms.billing import models
 from csms.billing.books import (
     TAX_ACCOUNTS,
     AccountGroup,
+    Audit,
     Billed,
     Books,
     Card,
@@ -185,12 +186,17 @@ def write(connection: Connection, books: Books, now: datetime) -> None:
     _NEW_HOLD.execute(connection, [_new_hold_row(books.holds[key]) for key in sorted(books.new_holds)])
     _CHANGE_HOLD.execute(connection, [_hold_row(books.holds[key]) for key in sorted(books.changed_holds)])
     _post(connection, books, now)
-    _NEW_AUDIT.execute(connection, [(now, one.actor, one.act, one.subject, one.reason) for one in books.audits])
+    write_audits(connection, books.audits, now)
     totals = [
         (account_id, books.debits.get(account_id, 0), books.credits.get(account_id, 0), books.held.get(account_id, 0))
         for account_id in books.touched_accounts()
     ]
     _CHANGE_TOTALS.execute(connection, totals)
+
+
+def write_audits(connection: Connection, audits: list[Audit], now: datetime) -> None:
+    """Write who did what, and why."""
+    _NEW_AUDIT.execute(connection, [(now, one.actor, one.act, one.subject, one.reason) for one in audits])
 
 
 def _post(connection: Connection, books: Books, now: datetime) -> None:

@@ -63,18 +63,6 @@ class ReviewEvidence(msgspec.Struct, frozen=True):
     taken_minor: int  # for the transaction in all, corrections included
 
 
-class AlarmView(msgspec.Struct, frozen=True):
-    """Something that holds now; `attempts` is how often it was noticed."""
-
-    kind: str
-    text: str
-    charge_point: str | None
-    transaction_id: int | None
-    attempts: int
-    first_seen_at: datetime
-    last_at: datetime
-
-
 _ITEMS = select(
     _item.key,
     _item.kind,
@@ -126,26 +114,6 @@ def find_item(connection: Connection, key: str) -> ReviewView | None:
     """Return one item by its key, or None."""
     row = connection.execute(_ITEMS.where(_item.key == key)).first()
     return None if row is None else as_fact(ReviewView, row)
-
-
-def list_alarms(connection: Connection, *, since: datetime, limit: int) -> list[AlarmView]:
-    """Return the alarms that hold and were noticed since then, the latest first; not those of review items."""
-    alarm = models.alarm.c
-    statement = (
-        select(
-            alarm.kind,
-            alarm.text,
-            _cp.identity,
-            alarm.transaction_id,
-            alarm.attempts,
-            alarm.first_seen_at,
-            alarm.last_at,
-        )
-        .select_from(models.alarm.outerjoin(models.charge_point, _cp.id == alarm.charge_point_id))
-        .where(alarm.cleared_at.is_(None), alarm.last_at >= since, alarm.key.not_like("review: %"))
-        .order_by(alarm.last_at.desc(), alarm.key)
-    )
-    return [as_fact(AlarmView, row) for row in connection.execute(statement.limit(limit))]
 
 
 def evidence_for(connection: Connection, key: str, currency: Currency) -> ReviewEvidence | None:

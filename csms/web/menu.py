@@ -21,6 +21,7 @@ MENU = (
     MenuEntry("/settings", "Station settings", "see stations", "Charging"),
     MenuEntry("/transactions", "Transactions", "see transactions", "Charging"),
     MenuEntry("/review", "To review", "see review items", "Charging"),
+    MenuEntry("/alarms", "Alarms", "see alarms", "Charging"),
     MenuEntry("/cards", "All cards", "see cards", "Cards"),
     MenuEntry("/journal", "Journal", "see the journal", "Money"),
     MenuEntry("/accounts", "Accounts", "see the journal", "Money"),

@@ -29,6 +29,8 @@ Permission = Literal[
     "manage sites",  # and desks
     "see review items",
     "resolve review items",
+    "see alarms",
+    "acknowledge alarms",
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -62,6 +64,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             "see cards",
             "see tariffs",
             "see review items",
+            "see alarms",
+            "acknowledge alarms",
         },
     ),
     "accountant": frozenset(
@@ -74,6 +78,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             "see tariffs",
             "see review items",
             "resolve review items",
+            "see alarms",
         },
     ),
     "administrator": frozenset(PERMISSIONS),

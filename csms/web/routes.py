@@ -12,7 +12,7 @@ from csms.web.administration import stations as station_administration
 from csms.web.cashier import customers, desk, plastic, sell, top_up
 from csms.web.guard import Page
 from csms.web.menu import entries_for
-from csms.web.operations import dashboard, review, settings, stations, transactions
+from csms.web.operations import alarms, dashboard, review, settings, stations, transactions
 from csms.web.receipts import pages as receipts
 from csms.web.visit import Visit
 
@@ -76,6 +76,8 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/review", review.show, "see review items"),
     Page("GET", "/review/{key}", review.show_one, "see review items"),
     Page("POST", "/review/{key}", review.resolve, "resolve review items"),
+    Page("GET", "/alarms", alarms.show, "see alarms"),
+    Page("POST", "/alarms", alarms.acknowledge, "acknowledge alarms"),
     # accounting
     Page("GET", "/cards", cards.show, "see cards"),
     Page("GET", "/cards/import", imports.show, "import cards"),

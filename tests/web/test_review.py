@@ -122,7 +122,7 @@ async def test_an_operator_looks_and_cannot_decide_and_another_decision_is_told(
     assert (await first.get("/review/none")).status_code == 404
 
 
-async def test_what_was_noticed_stands_beside_the_queue_and_on_the_page_of_the_station(
+async def test_what_was_noticed_stands_among_the_alarms_and_on_the_page_of_the_station(
     sqlite_portal: PortalWorld,
 ) -> None:
     portal = sqlite_portal
@@ -138,7 +138,7 @@ async def test_what_was_noticed_stands_beside_the_queue_and_on_the_page_of_the_s
     value = metering.MeterValue(begin + timedelta(minutes=30), (metering.Sample("3000"),), "[]")
     await portal.engine.submit(metering.MeterValues(station, 1, started.transaction_id, (value,)))
     browser = await portal.logged_in("operator")
-    await browser.get("/review")
+    await browser.get("/alarms")
     assert "Clock of a station is wrong" in browser.text
     assert "s ahead of ours" in browser.text
     await browser.get(f"/stations/{station}")

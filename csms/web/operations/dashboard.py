@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 from starlette.responses import Response
 
-from csms.charging import models, overview
+from csms.charging import alarms, models, overview
 from csms.charging.verification_runs import VerificationRun, last_run
 from csms.web.visit import PageOf, Visit
 
@@ -29,6 +29,7 @@ class Figures(msgspec.Struct, frozen=True):
     energy_today_wh: int
     cost_today_minor: int
     to_review: int
+    alarms: int
     unknown: int
     verified: VerificationRun | None  # the last night's
 
@@ -89,6 +90,7 @@ def _figures(connection: Connection, midnight: datetime) -> Figures:
         to_review=count(
             select(func.count()).select_from(models.review_item).where(models.review_item.c.resolved_at.is_(None))
         ),
+        alarms=alarms.count_alarms(connection),
         unknown=count(
             select(func.count())
             .select_from(models.unknown_charge_point)

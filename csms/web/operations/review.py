@@ -4,7 +4,6 @@ A decision is an act of the engine, made once per form; this page only reads wha
 """
 
 import re
-from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
@@ -23,8 +22,6 @@ from csms.web.visit import PageOf, Visit
 _KEY = re.compile(r"[0-9a-f]{32}")
 _FORM_KEY = re.compile(r"[A-Za-z0-9_-]{16,100}")
 _READINGS_SHOWN = 40
-_ALARMS = 20
-_RECENTLY = timedelta(days=14)
 _STATES: dict[str, bool | None] = {"open": True, "resolved": False, "all": None}
 _FIELD_BY_REASON: dict[str, str] = {
     "reason missing": "reason",
@@ -46,15 +43,13 @@ async def show(visit: Visit) -> Response:
     state = visit.query("state") if visit.query("state") in _STATES else "open"
     is_open = _STATES[state]
 
-    def load(
-        connection: Connection,
-    ) -> tuple[PageOf, list[review_views.ReviewView], list[review_views.AlarmView]]:
+    def load(connection: Connection) -> tuple[PageOf, list[review_views.ReviewView]]:
         page = visit.page_of(review_views.count_items(connection, is_open=is_open))
         items = review_views.list_items(connection, is_open=is_open, limit=page.size, offset=page.offset)
-        return page, items, review_views.list_alarms(connection, since=visit.now - _RECENTLY, limit=_ALARMS)
+        return page, items
 
-    page, items, alarms = await visit.read(load)
-    return visit.page("operations/review.html", pages=page, items=items, state=state, alarms=alarms)
+    page, items = await visit.read(load)
+    return visit.page("operations/review.html", pages=page, items=items, state=state)
 
 
 async def show_one(visit: Visit) -> Response:
