@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     engine_queue_max: Positive = 20_000
     statement_timeout_s: Positive = 10
 
+    # The message log
+    message_log_days: Annotated[int, Field(ge=0, le=3650)] = 14  # how long frames are kept; 0: none are
+    message_log_max_rows: Positive = 20_000_000  # beyond it the oldest go before their time
+    message_log_text_max: Positive = 16_384  # characters kept of one frame
+    message_log_queue_bytes: Positive = 33_554_432  # waiting to be written; what comes beyond it is counted, not kept
+
     # The nightly verification of the ledger
     verify_at: Annotated[str, Field(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:30"  # local; empty: never
 
@@ -100,12 +106,6 @@ class Settings(BaseSettings):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         if value not in available_timezones():
-    # The message log
-    message_log_days: Annotated[int, Field(ge=0, le=3650)] = 14  # how long frames are kept; 0: none are
-    message_log_max_rows: Positive = 20_000_000  # beyond it the oldest go before their time
-    message_log_text_max: Positive = 16_384  # characters kept of one frame
-    message_log_queue_bytes: Positive = 33_554_432  # waiting to be written; what comes beyond it is counted, not kept
-
             raise ValueError("must be a name of the tz database, such as Europe/Sofia")
         return value
 
