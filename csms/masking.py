@@ -21,6 +21,7 @@ _NAME = re.compile(r"[\w .,:/-]{1,100}")
 _TOLD_BY = frozenset({"value", "val", "data", "newvalue", "defaultvalue"})  # beside a name, these carry what it means
 _USER_INFO = re.compile(r"""([a-z][a-z0-9+.-]*://)[^\s"'<>]*@""", re.IGNORECASE)
 _QUERY = re.compile(r"([?&;][^=&#\s]*(?:pass|token|secret|key|sig|auth|cred)[^=&#\s]*=)[^&#\s]+", re.IGNORECASE)
+_ONE_TIME = re.compile(r"(/files/(?:firmware|uploads)/)[A-Za-z0-9_-]{16,}")  # our own links to files
 _ASSIGNED = re.compile(rf"(?:{_SECRET_NAME.pattern})\w*\W*[=:]\s*\S.*", re.IGNORECASE | re.DOTALL)
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _OPENING = ("{", "[")
@@ -39,6 +40,11 @@ def masked(text: str) -> str:
     if not may_hold_secrets(text.encode(errors="replace")):
         return text
     return _masked(text, 0)
+
+
+def masked_text(text: str) -> str:
+    """Return a text that is not JSON, such as an address, without keys and passwords."""
+    return _hide_in_text(text, 0)
 
 
 def may_hold_secrets(data: bytes) -> bool:
@@ -114,6 +120,7 @@ def _hide_in_text(text: str, depth: int) -> str:
             return inner
     if "://" in text:
         text = _QUERY.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", text))
+        text = _ONE_TIME.sub(rf"\1{MASK}", text)
     return _ASSIGNED.sub(MASK, text)
 
 

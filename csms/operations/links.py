@@ -1,4 +1,4 @@
-"""One-time links to files: how they look, how their token is stored, and how it is kept out of what people see. Pure.
+"""One-time links to files: how they look, how their token is stored, and which names of files are safe. Pure.
 
 A token is 32 random bytes; only its SHA-256 is stored. Knows neither files nor who serves them.
 """
@@ -7,12 +7,8 @@ import re
 from hashlib import sha256
 from urllib.parse import quote
 
-from csms.masking import MASK
-
 FIRMWARE_PATH = "/files/firmware"
 UPLOADS_PATH = "/files/uploads"
-_TOKEN = re.compile(r"(/files/(?:firmware|uploads)/)[A-Za-z0-9_-]{16,}")
-_PASSWORD = re.compile(r"(ftps?://[^:/@\s\"]{1,100}:)[^@/\s\"]{1,200}(?=@)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME = 100
 
@@ -20,11 +16,6 @@ _LONGEST_NAME = 100
 def hash_token(token: str) -> str:
     """Return the hex digest under which a token is stored."""
     return sha256(token.encode(errors="replace")).hexdigest()
-
-
-def hide_tokens(text: str) -> str:
-    """Return a text without the tokens of our links and without passwords in FTP addresses."""
-    return _PASSWORD.sub(rf"\1{MASK}", _TOKEN.sub(rf"\1{MASK}", text))
 
 
 def download_url(base: str, token: str, name: str) -> str:

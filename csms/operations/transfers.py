@@ -16,7 +16,7 @@ from csms.charging import command_queue
 from csms.charging.command_queue import QueueCommand
 from csms.charging.facts import Alarm, AlarmOver, Command
 from csms.charging.working_set import Names, WorkingSet
-from csms.operations.links import hide_tokens
+from csms.masking import masked, masked_text
 
 TransferState = Literal["waiting", "running", "done", "failed", "rejected", "canceled", "stalled"]
 Family = Literal["firmware", "diagnostics", "log"]
@@ -173,7 +173,7 @@ def of_command(command: Command, working_set: WorkingSet, now: datetime) -> Tran
         command.charge_point_id,
         command.action,
         request_id if isinstance(request_id, int) else None,
-        hide_tokens(location),
+        masked_text(location),
         "waiting",
         command.requested_by,
         command.created_at,
@@ -213,7 +213,7 @@ def answered(command: Command, working_set: WorkingSet, now: datetime) -> tuple[
     """
     transfers = known(working_set)
     before = transfers.get(command.command_id) or of_command(command, working_set, now)
-    hidden = replace(command, payload_json=hide_tokens(command.payload_json))
+    hidden = replace(command, payload_json=masked(command.payload_json))
     return (
         *((hidden,) if hidden != command else ()),
         *settled(before, command, now),
@@ -239,7 +239,7 @@ def settled(before: Transfer, command: Command, now: datetime) -> tuple[object, 
     if command.state == "rejected":
         reason = f"the station answered {said}" if said else failure
         after = replace(after, state="rejected", reason=reason, is_followed=False)
-    elif command.state == "cancelled":
+    elif command.state == "expired" and failure.startswith("cancelled"):
         after = replace(after, state="canceled", reason=failure, is_followed=False)
     elif command.state == "expired" or command.answer_json:  # it was never sent, or refused with a call error
         after = replace(after, state="failed", reason=failure, is_followed=False)
@@ -284,7 +284,7 @@ def review(asked: ReviewTransfers, working_set: WorkingSet, now: datetime) -> De
         command = working_set.commands.get(command_id)
         if before.state == "waiting" and command is not None and command.state not in {"queued", "sent"}:
             intents += settled(before, command, now)
-            hidden = replace(command, payload_json=hide_tokens(command.payload_json))
+            hidden = replace(command, payload_json=masked(command.payload_json))
             intents += (hidden,) if hidden != command else ()
         elif before.state == "running" and before.due_at <= now:
             intents += _silent(before, now, has_file=command_id in asked.with_files)
