@@ -71,6 +71,7 @@ class Server:
             "CSMS_OCPP_PORT": str(self.port),
             "CSMS_PORTAL_PORT": str(self._portal_port),
             "CSMS_LOG_LEVEL": "warning",
+            "CSMS_MINIMUM_SECURITY_PROFILE": "0",
             "CSMS_MAX_CALLS_PER_S": "1000000",
             "CSMS_SETTINGS_CHECK_INTERVAL_S": "0",  # the played stations have no configuration
             "CSMS_MAXIMUM_POWER_KW": "1000000",  # sessions of seconds draw what takes hours

@@ -17,6 +17,7 @@ from csms.charging import store
 from csms.charging.engine import Engine
 from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
+from csms.commands.expiry import Expiry
 from csms.commands.settings_checks import SettingsChecks
 from csms.config import Settings
 from csms.connections import Connections
@@ -37,6 +38,7 @@ class Running:
     installation: Installation
     ocpp_port: int
     portal_port: int
+    ocpp_tls_port: int | None = None
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[Running], None] | None = None) -> None:
@@ -75,6 +77,7 @@ async def run(
     engine.on_commands = dispatcher.ring
     guards = Guards(engine, clock.now, connections.lag_ms)
     checks = SettingsChecks(installation, connections, clock.now)
+    expiry = Expiry(installation.database, engine, clock.now, call_timeout_s=settings.call_timeout_s)
     engine.on_watches = guards.watch
     central_system.on_watches = guards.watch
     engine.on_availability = central_system.on_availability
@@ -83,12 +86,17 @@ async def run(
     try:
         await _start(central_system, settings)
         portal = _Portal(installation, engine, portal_socket)
-        running = Running(installation, central_system.port, portal_socket.getsockname()[1])
-        log.info("serving", ocpp_port=running.ocpp_port, portal_port=running.portal_port)
+        tls_port = central_system.tls_port
+        running = Running(installation, central_system.port, portal_socket.getsockname()[1], tls_port)
+        log.info("serving", ocpp_port=running.ocpp_port, tls_port=tls_port, portal_port=running.portal_port)
         watching = engine.watch(3 * settings.statement_timeout_s)
+        if tls_port is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(central_system.tls.reload()))
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
-        nightly = Nightly(installation, clock.now).run()
-        tasks = [asyncio.create_task(each) for each in (*work, nightly)]
+        nightly, expiring = Nightly(installation, clock.now).run(), expiry.run()
+        secure = (central_system.tls.watch(),) if tls_port is not None else ()
+        tasks = [asyncio.create_task(each) for each in (*work, nightly, expiring, *secure)]
         if on_ready is not None:
             on_ready(running)
         waiting = asyncio.create_task(stop.wait())
@@ -139,7 +147,8 @@ async def _start(central_system: CentralSystem, settings: Settings) -> None:
     try:
         await central_system.start()
     except OSError as error:
-        raise ConfigurationError(_busy("CSMS_OCPP_PORT", settings.host, settings.ocpp_port, error)) from None
+        name = "CSMS_OCPP_PORT or CSMS_OCPP_TLS_PORT" if settings.ocpp_tls_port is not None else "CSMS_OCPP_PORT"
+        raise ConfigurationError(_busy(name, settings.host, settings.ocpp_port, error)) from None
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -6,24 +6,21 @@ with 503, so that stations queue instead of discarding.
 """
 
 import asyncio
-import base64
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from http import HTTPStatus
-from urllib.parse import unquote
+from typing import Any
 
-import msgspec
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
+from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from csms.charging.engine import Engine
 from csms.charging.facts import Seen, Watch
-from csms.charging.stations import Admitted, Connect, Disconnect, HeardOf, Open, Opened
+from csms.charging.stations import Disconnect, HeardOf, Open, Opened
 from csms.clock import Clock, monotonic_s
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
@@ -32,32 +29,16 @@ from csms.errors import DecisionFailed, StorageUnavailable
 from csms.handlers import HANDLERS, wire
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import CALLS, BootNotificationResult
+from csms.handshake import OCPP_1_6, Handshake, StationConnection
 from csms.limits import Bucket, Failures
+from csms.secure_listener import SecureListener
+from csms.tls import Tls
 
 log = structlog.get_logger()
 
-OCPP_1_6 = Subprotocol("ocpp1.6")
-_PATH = "/ocpp/"
-_IDENTITY_LENGTH = 255
 _BURST_S = 10
 _HEARD_OF_EVERY_S = 30.0
 _PROTOCOL_ERROR, _GOING_AWAY, _TRY_AGAIN_LATER, _REPLACED = 1002, 1001, 1013, 1000  # RFC 6455, 7.4.1
-
-
-class Asker(msgspec.Struct, frozen=True):
-    """Who asks to connect, before it is known whether it may."""
-
-    identity: str
-    password: bytes | None
-    address: str
-    subprotocol: str
-
-
-class StationConnection(ServerConnection):
-    """A WebSocket that remembers who was admitted on it."""
-
-    asker: Asker
-    admitted: Admitted
 
 
 class CentralSystem:
@@ -72,13 +53,16 @@ class CentralSystem:
         self._connections = connections
         self._dispatcher = dispatcher
         self._clock = clock
-        self._failures = Failures(settings.max_failed_handshakes_per_min)
         self._frame_limits = wire.Limits(frame_bytes=settings.max_frame_bytes, nesting=settings.max_frame_nesting)
         self._server: Server | None = None
+        self._secure: SecureListener | None = None
         self._ends: list[Disconnect] = []  # ends of connections that could not be stored yet
         self._tasks: set[asyncio.Future[object]] = set()  # kept alive until they are done
         self.on_watches: Callable[[dict[int, Watch]], None] = lambda _: None
         self.counts: Counter[str] = Counter()  # unreadable frames, refused handshakes, rejected calls
+        self.tls = Tls(settings, clock)
+        self._failures = Failures(settings.max_failed_handshakes_per_min)
+        self._handshake = Handshake(settings, engine, connections, self._failures, self.counts, self.tls.read)
 
     @property
     def port(self) -> int:
@@ -86,28 +70,64 @@ class CentralSystem:
         assert self._server is not None, "the central system was not started"
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
+    @property
+    def tls_port(self) -> int | None:
+        """The port that is listened on for TLS, None where there is none."""
+        return None if self._secure is None else self._secure.port
+
     async def start(self) -> None:
-        """Listen; raise OSError where the port is taken."""
+        """Listen; raise OSError where a port is taken, ConfigurationError where certificates are missing or wrong."""
         settings = self._settings
+        if settings.ocpp_tls_port is not None:
+            self.tls.load()
         self._server = await serve(
             self._serve,
             settings.host,
             settings.ocpp_port,
-            process_request=self._admit,
+            process_request=self._handshake.admit,
             create_connection=StationConnection,
             compression="deflate" if settings.compression else None,
             open_timeout=settings.handshake_timeout_s,
-            ping_interval=settings.ping_interval_s,
-            ping_timeout=settings.ping_timeout_s,
-            close_timeout=5,
             max_size=settings.max_frame_bytes,
-            max_queue=settings.max_waiting_frames,
             server_header=None,
             select_subprotocol=_select_subprotocol,
+            **self._options(),
         )
+        if settings.ocpp_tls_port is not None:
+            self._secure = SecureListener(
+                self.tls.context,
+                self._secure_connection,
+                self._failures,
+                self.counts,
+                handshake_timeout_s=settings.handshake_timeout_s,
+                per_s=settings.max_tls_handshakes_per_s,
+                at_once=settings.max_tls_handshakes,
+            )
+            self._secure.start(settings.host, settings.ocpp_tls_port)
+
+    def _options(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "ping_interval": settings.ping_interval_s,
+            "ping_timeout": settings.ping_timeout_s,
+            "close_timeout": 5,
+            "max_queue": settings.max_waiting_frames,
+        }
+
+    def _secure_connection(self) -> StationConnection:
+        """Return the protocol of a connection that is secure: as one without TLS, on the same server."""
+        assert self._server is not None, "it was started first"
+        protocol = ServerProtocol(
+            extensions=enable_server_permessage_deflate(None) if self._settings.compression else None,
+            select_subprotocol=lambda _, offered: OCPP_1_6 if OCPP_1_6 in offered else None,
+            max_size=self._settings.max_frame_bytes,
+        )
+        return StationConnection(protocol, self._server, **self._options())
 
     async def stop(self) -> None:
         """Close every socket (1001) and stop listening; what is being stored is answered first."""
+        if self._secure is not None:
+            await self._secure.stop()
         if self._server is not None:
             self._server.close(code=_GOING_AWAY, reason="the central system restarts")
             await self._server.wait_closed()
@@ -134,67 +154,6 @@ class CentralSystem:
                     await self._engine.submit(HeardOf(news[start : start + self._settings.engine_batch_max]))
             except (StorageUnavailable, DecisionFailed) as error:
                 log.warning("last seen not stored", error=str(error))
-
-    # --- The handshake (3.1) ------------------------------------------------------------------------------------------
-
-    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer None to let a charge point in, else the response that turns it away."""
-        assert isinstance(connection, StationConnection), "created by this server"
-        peer = connection.remote_address
-        address = str(peer[0]) if peer else ""
-        identity = _identity(request.path)
-        if identity is None:
-            return _response(connection, HTTPStatus.NOT_FOUND, "Connect to /ocpp/<identity>.")
-        offered = request.headers.get_all("Sec-WebSocket-Protocol")
-        subprotocol = _offer(offered)
-        if subprotocol is None or (not offered and self._settings.require_subprotocol):
-            log.warning("no common subprotocol", charge_point=identity, address=address, offered=offered)
-            self.counts["handshake without ocpp1.6"] += 1
-            return _response(connection, HTTPStatus.BAD_REQUEST, "This central system speaks the subprotocol ocpp1.6.")
-        if not offered:
-            log.warning("no subprotocol offered", charge_point=identity, address=address)
-        if self._failures.too_many(address, monotonic_s()):
-            return self._too_often(connection)
-        if not self._engine.available:
-            return _unavailable(connection)
-        password = _password(request.headers.get("Authorization"), identity)
-        connection.asker = Asker(identity, password, address, subprotocol)
-        return await self._judge(connection, connection.asker)
-
-    async def _judge(self, connection: StationConnection, asker: Asker) -> Response | None:
-        adopt = self._settings.adopt_unknown_stations
-        asked = Connect(asker.identity, asker.password, asker.address, adopt, secrets.token_hex(16))
-        try:
-            outcome = await self._engine.submit(asked)
-        except (StorageUnavailable, DecisionFailed):
-            return _unavailable(connection)
-        if isinstance(outcome, Admitted):
-            replaces = self._connections.get(outcome.charge_point_id) is not None
-            if len(self._connections) >= self._settings.max_connections and not replaces:
-                self.counts["handshake beyond max_connections"] += 1
-                return _unavailable(connection)
-            connection.admitted = outcome
-            return None
-        # Whoever guesses for an identity is slowed down, and cannot keep the charge point with the right key out.
-        now_s, identity = monotonic_s(), f"identity {asker.identity}"
-        too_often = self._failures.too_many(identity, now_s)
-        self._failures.count(asker.address, now_s)
-        self._failures.count(identity, now_s)
-        if too_often:
-            return self._too_often(connection)
-        self.counts[f"handshake refused: {outcome.reason}"] += 1
-        log.warning(
-            "charge point turned away", charge_point=asker.identity, address=asker.address, reason=outcome.reason
-        )
-        if outcome.reason == "unknown":
-            return _response(connection, HTTPStatus.NOT_FOUND, "This charge point is not known here.")
-        response = _response(connection, HTTPStatus.UNAUTHORIZED, "The key of this charge point is not right.")
-        response.headers["WWW-Authenticate"] = 'Basic realm="ocpp", charset="UTF-8"'
-        return response
-
-    def _too_often(self, connection: StationConnection) -> Response:
-        self.counts["handshake too often"] += 1
-        return _response(connection, HTTPStatus.TOO_MANY_REQUESTS, "Too many failed attempts; wait a minute.")
 
     # --- The connection -----------------------------------------------------------------------------------------------
 
@@ -342,50 +301,5 @@ class CentralSystem:
         return wire.encode_error(call.message_id, code, description)
 
 
-def _identity(path: str) -> str | None:
-    """Return the identity in a path, percent-decoded (3.1.1), or None where there is none that can be stored."""
-    raw, _, _ = path.partition("?")
-    if not raw.startswith(_PATH):
-        return None
-    try:
-        identity = unquote(raw.removeprefix(_PATH), errors="strict")
-    except UnicodeDecodeError:
-        return None
-    usable = 0 < len(identity) <= _IDENTITY_LENGTH and identity.isprintable()
-    return identity if usable else None
-
-
-def _offer(offered: Iterable[str]) -> str | None:
-    """Return the subprotocol to use of those offered ("" where none was), or None where ours is not among them
-    (3.1.2).
-    """
-    names = [name.strip() for line in offered for name in line.split(",") if name.strip()]
-    if not names:
-        return ""
-    return OCPP_1_6 if OCPP_1_6 in names else None
-
-
 def _select_subprotocol(connection: ServerConnection, offered: Iterable[Subprotocol]) -> Subprotocol | None:  # noqa: ARG001 - the library's signature
     return OCPP_1_6 if OCPP_1_6 in offered else None
-
-
-def _password(header: str | None, identity: str) -> bytes | None:
-    """Return the password of HTTP Basic (Security Whitepaper, profile 1): the user name must be the identity."""
-    if header is None or not header.lower().startswith("basic "):
-        return None
-    try:
-        decoded = base64.b64decode(header[6:].strip(), validate=True)
-    except ValueError:  # not base64, or not even ASCII
-        return None
-    user, separator, password = decoded.partition(b":")
-    return password if separator and user == identity.encode() else None
-
-
-def _unavailable(connection: ServerConnection) -> Response:
-    return _response(connection, HTTPStatus.SERVICE_UNAVAILABLE, "The central system is not available; try again.")
-
-
-def _response(connection: ServerConnection, status: HTTPStatus, text: str) -> Response:
-    response = connection.respond(status, text + "\n")
-    assert isinstance(response.headers, Headers), "a response of the library"
-    return response

@@ -5,6 +5,7 @@ file that ``CSMS_CONFIG`` names), else from its default here. `docs/operations.m
 """
 
 import os
+import re
 import socket
 from decimal import Decimal
 from pathlib import Path
@@ -73,6 +74,26 @@ class Settings(BaseSettings):
     compression: bool = False  # saves traffic on paid links, costs 35 KiB per connection
     require_subprotocol: bool = False
 
+    # The security of the link; without named files those of the built-in authority (`csms ca`) are used
+    minimum_security_profile: Annotated[int, Field(ge=0, le=3)] = 1  # 0 lets stations in that prove nothing
+    ocpp_tls_port: Port | None = None  # None: no wss://
+    tls_ecdsa_chain: str = ""  # PEM: the server's certificate, then its intermediates
+    tls_ecdsa_key: str = ""
+    tls_rsa_chain: str = ""
+    tls_rsa_key: str = ""
+    tls_client_cas: str = ""  # PEM files, separated by commas
+    tls_client_crls: str = ""  # revocation lists, separated by commas
+    max_tls_handshakes_per_s: Positive = 200
+    max_tls_handshakes: Positive = 1000  # at the same time
+    cpo_name: str = ""  # the organization in client certificates; empty: any
+    key_rotation_days: Annotated[int, Field(ge=0)] = 0  # each station gets a new key so often; 0: never
+    ca_dir: str = ""  # of the built-in authority; empty: `ca` in the data directory
+    ca_passphrase: str = ""  # of its keys
+    certificate_days: Positive = 365  # how long a station's certificate is valid
+    certificate_renewal_days: Positive = 30  # before its end a station is asked for a new request
+    max_certificate_requests_per_h: Positive = 6  # of one station
+    secret_key: str = ""  # 64 hex digits, the same for all processes; empty: made and kept in the data directory
+
     # The engine
     engine_batch_max: Positive = 500
     engine_linger_ms: Annotated[int, Field(ge=0, le=100)] = 4  # under load, so long is gathered before the next batch
@@ -115,6 +136,23 @@ class Settings(BaseSettings):
         if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         return value.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @field_validator("ocpp_tls_port", mode="before")
+    @classmethod
+    def _no_port(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _known_secret(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise ValueError("must be 64 hexadecimal digits")
+        return value
+
+    @property
+    def authority_dir(self) -> Path:
+        """The folder of the built-in authority."""
+        return Path(self.ca_dir) if self.ca_dir else self.data_dir / "ca"
 
     @property
     def node_name(self) -> str:

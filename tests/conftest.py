@@ -133,6 +133,7 @@ def settings_for(database_url: str, tmp_path: Path, **changes: object) -> Settin
         "settings_check_interval_s": 0,  # tests that look at the settings of stations switch it on
         "max_calls_per_s": 100_000,
         "max_failed_handshakes_per_min": 1000,
+        "minimum_security_profile": 0,  # tests of the security of the link raise it
     }
     return Settings(**(values | changes))
 

@@ -22,6 +22,7 @@ from csms.billing import cards, prepaid
 from csms.billing.books import Decision
 from csms.billing.money import Currency
 from csms.charging import (
+    admission,
     authorization,
     command_queue,
     credit_guard,
@@ -71,7 +72,7 @@ DECIDERS: dict[type, Decide] = {
     transactions.StopTransaction: display_messages.shown(transactions.stop, display_messages.after_stop),
     display_messages.ConnectorUnplugged: display_messages.unplugged,
     credit_guard.GuardDue: zombies.due,
-    stations.Connect: stations.connect,
+    stations.Connect: admission.connect,
     stations.Open: stations.opened,
     stations.Disconnect: stations.disconnect,
     stations.HeardOf: stations.heard_of,

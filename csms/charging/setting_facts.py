@@ -45,6 +45,13 @@ class KeyOffer(msgspec.Struct, frozen=True):
     new_key_hash: str | None
 
 
+class ProfileReached(msgspec.Struct, frozen=True):
+    """A charge point connected with this security profile: from now on with none below it."""
+
+    charge_point_id: int
+    security_profile: int
+
+
 class Unplugged(msgspec.Struct, frozen=True):
     """When the car of a transaction was unplugged, as the charge point's display told."""
 

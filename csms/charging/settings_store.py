@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.models import customer
 from csms.charging import models, places
-from csms.charging.setting_facts import KeyOffer, Setting, SettingsState, Unplugged
+from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of
 
@@ -74,9 +74,16 @@ _UNPLUG = Many(
     .values(unplugged_at=bindparam("b_unplugged_at")),
     ["b_key", "b_at", "b_unplugged_at"],
 )
+_REACH = Many(
+    update(_cp)
+    .where(_cp.c.id == bindparam("b_key"), _cp.c.security_profile < bindparam("b_profile"))
+    .values(security_profile=bindparam("b_profile")),
+    ["b_key", "b_profile"],
+)
 _PUT_SETTING = Many(_put, list(Setting.__struct_fields__))
 _CHANGE_STATE, _CHANGE_OFFER = _change(SettingsState), _change(KeyOffer)
 _row, _state_row = attrgetter(*Setting.__struct_fields__), attrgetter(*SettingsState.__struct_fields__)
+_reached_row = attrgetter(*ProfileReached.__struct_fields__)
 _offer_row, _unplugged_row = attrgetter(*KeyOffer.__struct_fields__), attrgetter(*Unplugged.__struct_fields__)
 
 
@@ -88,4 +95,6 @@ def write(connection: Connection, working_set: WorkingSet) -> None:
     _CHANGE_STATE.execute(connection, states)
     offers = [_offer_row(one) for _, one in sorted(working_set.key_offers.items())]
     _CHANGE_OFFER.execute(connection, offers)
+    reached = sorted(working_set.profiles_reached, key=_reached_row)
+    _REACH.execute(connection, map(_reached_row, reached))
     _UNPLUG.execute(connection, map(_unplugged_row, working_set.unplugged))

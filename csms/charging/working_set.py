@@ -45,7 +45,7 @@ from csms.charging.facts import (
     Watch,
     watch_of,
 )
-from csms.charging.setting_facts import KeyOffer, Setting, SettingsState, Unplugged
+from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
 
 
 @dataclass(slots=True)
@@ -138,6 +138,7 @@ class WorkingSet:
     changed_settings: set[tuple[int, str]] = field(default_factory=set)
     settings_states: dict[int, SettingsState] = field(default_factory=dict)
     key_offers: dict[int, KeyOffer] = field(default_factory=dict)
+    profiles_reached: list[ProfileReached] = field(default_factory=list)
     unplugged: list[Unplugged] = field(default_factory=list)
     more: dict[str, dict[Any, Any]] = field(default_factory=dict)  # what loaders beside charging's own brought
     more_facts: dict[type, list[Any]] = field(default_factory=dict)  # facts that writers beside charging's own take
@@ -322,11 +323,16 @@ def _take_key_offer(working_set: WorkingSet, one: KeyOffer) -> None:
     _know(working_set, one)
 
 
+def _take_profile_reached(working_set: WorkingSet, one: ProfileReached) -> None:
+    working_set.profiles_reached.append(one)
+    _know(working_set, one)
+
+
 def _take_unplugged(working_set: WorkingSet, one: Unplugged) -> None:
     working_set.unplugged.append(one)
 
 
-def _know(working_set: WorkingSet, one: SettingsState | KeyOffer) -> None:
+def _know(working_set: WorkingSet, one: SettingsState | KeyOffer | ProfileReached) -> None:
     """Let later inputs of the batch see what is written beside the charge point's own row."""
     known = working_set.charge_points.get(one.charge_point_id)
     if known is not None:
@@ -362,5 +368,6 @@ _TAKERS: dict[type, _Taker] = {
     Setting: _take_setting,
     SettingsState: _take_settings_state,
     KeyOffer: _take_key_offer,
+    ProfileReached: _take_profile_reached,
     Unplugged: _take_unplugged,
 }

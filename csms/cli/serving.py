@@ -28,4 +28,6 @@ def serve() -> None:
 def _tell(running: Running) -> None:
     host = running.installation.settings.host
     say(f"Charge points connect to ws://{host}:{running.ocpp_port}/ocpp/IDENTITY")
+    if running.ocpp_tls_port is not None:
+        say(f"and, with TLS, to wss://{host}:{running.ocpp_tls_port}/ocpp/IDENTITY")
     say(f"The portal is at http://{host}:{running.portal_port}/")
