@@ -93,24 +93,28 @@ def read_instant(text: str) -> datetime | None:
 
 def after_reserve(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
     """Keep what a ReserveNow came to; one that was accepted replaces what stood in its place (OCPP 1.6, 5.13)."""
-    wish = _decoded(command.payload_json, ReserveNow)
+    wish, meaning = _decoded(command.payload_json, ReserveNow), _meaning(command)
     known = _known(working_set)
-    if wish is None or command.command_id in known:  # the transaction that uses it was quicker than the answer
-        return ()
-    state, reason = _meaning(command)
-    one = _reservation(command, wish, state, reason, now)
-    if state == "active" and one.expires_at is not None and one.expires_at <= now:
+    before = known.get(command.command_id)
+    if wish is None or meaning is None or (before is not None and before.state != "unconfirmed"):
+        return ()  # it was never sent, or the transaction that uses it was quicker than the answer
+    one = _reservation(command, wish, *meaning, now)
+    if one.state != "active":
+        return (one,)
+    if _is_over(one, now):
         return (_ended(one, "expired", "", now),)
     if (one.charge_point_id, one.connector_id) in working_set.more.get(CONNECTORS, {}):
         one = msgspec.structs.replace(one, seen_at=now)
-    if state != "active":
-        return (one,)
-    replaced = [
-        _ended(other, "replaced", f"By reservation {one.reservation_id}.", now)
+    others = [
+        other
         for other in _open(known.values(), one.charge_point_id)
-        if other.reservation_id == one.reservation_id or other.connector_id == one.connector_id > 0
+        if other.command_id != one.command_id
+        and (other.reservation_id == one.reservation_id or other.connector_id == one.connector_id > 0)
     ]
-    return (one, *replaced)
+    if any(other.command_id > one.command_id and other.state == "active" for other in others):
+        return (_ended(one, "replaced", "Before its answer came.", now),)
+    reason = f"By reservation {one.reservation_id}."
+    return (one, *(_ended(other, "replaced", reason, now) for other in others))
 
 
 def _reservation(command: Command, wish: ReserveNow, state: State, reason: str, now: datetime) -> Reservation:
@@ -130,15 +134,15 @@ def _reservation(command: Command, wish: ReserveNow, state: State, reason: str, 
     )
 
 
-def _meaning(command: Command) -> tuple[State, str]:
-    """Return what an answer makes of a reservation. Without one it may be there or not."""
+def _meaning(command: Command) -> tuple[State, str] | None:
+    """Return what an answer makes of a reservation. Without one it may be there or not; None: it was never sent."""
     said = _decoded(command.answer_json or "", _Status)
     status = "" if said is None else said.status
     if command.state == "accepted" or status.casefold() == "accepted":
         return "active", ""
-    if status or command.answer_json is not None:
+    if status or command.state == "rejected" or command.error_code is not None:
         return "refused", status or command.failure or ""
-    return "unconfirmed", command.failure or ""
+    return ("unconfirmed", command.failure or "") if command.attempts else None
 
 
 def after_cancel(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:

@@ -42,7 +42,8 @@ _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.in
 
 def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
     """Read the reservations that may be in force where something happens, and those that the inputs name."""
-    answered = [one for one in working_set.commands.values() if one.action in _ACTIONS and one.state == "sent"]
+    commands = working_set.commands.values()
+    answered = [one for one in commands if one.action in _ACTIONS and (one.state != "queued" or one.attempts)]
     at = names.more.get(AT, set()) | {one.charge_point_id for one in answered}
     command_ids = names.more.get(BY_COMMAND, set()) | {one.command_id for one in answered}
     if not at and not command_ids:
