@@ -200,9 +200,9 @@ def load(connection: Sql, names: Names, working_set: WorkingSet) -> None:
     changing = {
         one.charge_point_id
         for one in working_set.commands.values()
-        if one.state == "sent" and one.action in _CHANGING and one.requested_by != GUARD
+        if one.command_id in names.command_ids and one.action in _CHANGING and one.requested_by != GUARD
     }
-    if changing and names.command_ids:
+    if changing:
         for row in connection.execute(_LIMITED, {"keys": sorted(changing)}):
             one_limited = as_fact(Transaction, row)
             working_set.transactions.setdefault(one_limited.transaction_id, one_limited)
