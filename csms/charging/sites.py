@@ -47,3 +47,9 @@ def move_station(connection: Connection, *, charge_point_id: int, site_id: int) 
     """Say at which site a charge point stands."""
     statement = update(models.charge_point).where(models.charge_point.c.id == charge_point_id)
     connection.execute(statement.values(site_id=site_id))
+
+
+def rate_station(connection: Connection, *, charge_point_id: int, max_power_w: int | None) -> None:
+    """Say how strong the strongest connector of a charge point is (None: not known); it bounds what is plausible."""
+    statement = update(models.charge_point).where(models.charge_point.c.id == charge_point_id)
+    connection.execute(statement.values(max_power_w=max_power_w))

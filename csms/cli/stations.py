@@ -18,12 +18,14 @@ from csms.cli import arguments
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
+from csms.cli.station_places import place
 from csms.cli.station_settings import show_settings
 from csms.config import Settings
 from csms.installation import Installation
 
 commands = typer.Typer()
 commands.command("settings")(show_settings)
+commands.command("place")(place)
 
 _KEY_BYTES, _SALT_BYTES = 20, 16
 
@@ -47,16 +49,16 @@ def add(
     if security_profile == 0 and key:
         raise WrongArgument("A key belongs to security profile 1; with profile 0 leave out --key.")
     with opened() as installation:
-        place = _site(installation, site) if site else None
+        stands_at = _site(installation, site) if site else None
         new_key = _key(key) if security_profile else None
         profile: Literal[0, 1] = 1 if new_key is not None else 0
         salt, digest = _hashed(new_key)
         added: int | None = installation.engine.execute(AddChargePoint(name, profile, salt, digest))
         if added is None:
             raise Refusal(f"The charge point {name} exists already: `csms station show {name}`.")
-        if place is not None:
+        if stands_at is not None:
             with installation.database.unit_of_work() as connection:
-                move_station(connection, charge_point_id=added, site_id=place.site_id)
+                move_station(connection, charge_point_id=added, site_id=stands_at.site_id)
         _tell(f"Added the charge point {name}.", name, new_key, installation.settings, as_json=as_json)
 
 

@@ -3,8 +3,11 @@
 import re
 
 import pytest
+from sqlalchemy import select
 
+from csms.charging.models import charge_point
 from csms.charging.stations import Admitted, Connect, TurnedAway
+from csms.cli.opening import opened
 from csms.config import Settings
 from csms.installation import open_installation
 from tests.cli.conftest import Csms
@@ -95,3 +98,16 @@ def test_stations_are_listed_and_shown_with_their_site(csms: Csms) -> None:
     assert "Harbour" in csms("station", "list").out
     assert "csms station add" in csms("station", "show", "CP-9", status=1).err
     assert "csms site add" in csms("station", "add", "CP-2", "--site", "Nowhere", status=1).err
+
+
+def test_a_station_is_moved_and_its_power_told(csms: Csms) -> None:
+    csms("station", "add", "CP-1")
+    csms("site", "add", "Harbour")
+    assert "Changed" in csms("station", "place", "CP-1", "--site", "Harbour", "--max-power-kw", "22").out
+    assert csms("station", "show", "CP-1", "--json").json["site"] == "Harbour"
+    with opened() as installation, installation.database.reading() as connection:
+        assert connection.execute(select(charge_point.c.max_power_w)).scalar_one() == 22_000
+    assert "Say what is to be changed" in csms("station", "place", "CP-1", status=2).err
+    assert "at most 2000" in csms("station", "place", "CP-1", "--max-power-kw", "2001", status=2).err
+    assert "no site 'Moon'" in csms("station", "place", "CP-1", "--site", "Moon", status=1).err
+    assert "no charge point CP-9" in csms("station", "place", "CP-9", "--max-power-kw", "0", status=1).err
