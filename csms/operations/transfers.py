@@ -16,7 +16,7 @@ from csms.charging import command_queue
 from csms.charging.command_queue import QueueCommand
 from csms.charging.facts import Alarm, AlarmOver, Command
 from csms.charging.working_set import Names, WorkingSet
-from csms.masking import masked, masked_text
+from csms.masking import masked_text
 
 TransferState = Literal["waiting", "running", "done", "failed", "rejected", "canceled", "stalled"]
 Family = Literal["firmware", "diagnostics", "log"]
@@ -141,10 +141,10 @@ def queue_transfer(asked: QueueTransfer, working_set: WorkingSet, now: datetime)
             return Decision(None)
     if asked.only_idle and any(one.state == "open" for one in working_set.unfinished(wanted.charge_point_id)):
         return Decision(None)
-    queued = command_queue.queue(wanted, working_set, now).outcome
     if wanted.action in _WITH_REQUEST_ID:  # the number of the command is a request id that is never used twice
-        payload = {**_payload(queued), "requestId": queued.command_id}
-        queued = replace(queued, payload_json=msgspec.json.encode(payload).decode())
+        wanted = _numbered(wanted, working_set.free_command_ids[len(working_set.new_commands)])
+    queueing = command_queue.queue(wanted, working_set, now)
+    queued = queueing.outcome
     begins_at = max(now, asked.begins_at or now)
     transfer = replace(
         of_command(queued, working_set, now),
@@ -155,10 +155,23 @@ def queue_transfer(asked: QueueTransfer, working_set: WorkingSet, now: datetime)
         campaign_id=asked.campaign_id,
         version_wanted=asked.version_wanted,
     )
-    intents: tuple[object, ...] = (queued, transfer, TransferEvent(queued.command_id, "asked for", wanted.requested_by))
+    intents: tuple[object, ...] = (
+        *queueing.intents,
+        transfer,
+        TransferEvent(queued.command_id, "asked for", wanted.requested_by),
+    )
     if turn is not None:
         intents += (replace(turn, command_id=queued.command_id, attempts=turn.attempts + 1),)
     return Decision(queued, intents)
+
+
+def _numbered(wanted: QueueCommand, request_id: int) -> QueueCommand:
+    """Put the request id into a payload, and into the one that is kept apart because of its link."""
+    payload = msgspec.json.encode({**_object(wanted.payload_json), "requestId": request_id}).decode()
+    if wanted.secret_json is None:
+        return replace(wanted, payload_json=payload)
+    secret = msgspec.json.encode({**_object(wanted.secret_json), "requestId": request_id}).decode()
+    return replace(wanted, payload_json=payload, secret_json=secret)
 
 
 def of_command(command: Command, working_set: WorkingSet, now: datetime) -> Transfer:
@@ -207,15 +220,10 @@ def _object(text: str | None) -> dict[str, Any]:
 
 
 def answered(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
-    """Return what the answer of a command means for its transfer and for older ones of the same family.
-
-    The token is taken out of the command's row: whoever could still use it has it now.
-    """
+    """Return what the end of a command means for its transfer and for older ones of the same family."""
     transfers = known(working_set)
     before = transfers.get(command.command_id) or of_command(command, working_set, now)
-    hidden = replace(command, payload_json=masked(command.payload_json))
     return (
-        *((hidden,) if hidden != command else ()),
         *settled(before, command, now),
         *(_replaced(before, transfers, now) if _is_taken(command) else ()),
     )
@@ -284,8 +292,6 @@ def review(asked: ReviewTransfers, working_set: WorkingSet, now: datetime) -> De
         command = working_set.commands.get(command_id)
         if before.state == "waiting" and command is not None and command.state not in {"queued", "sent"}:
             intents += settled(before, command, now)
-            hidden = replace(command, payload_json=masked(command.payload_json))
-            intents += (hidden,) if hidden != command else ()
         elif before.state == "running" and before.due_at <= now:
             intents += _silent(before, now, has_file=command_id in asked.with_files)
         elif before.is_followed and before.expires_at <= now and before.state in {"stalled", "failed", "done"}:
