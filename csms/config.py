@@ -106,6 +106,20 @@ class Settings(BaseSettings):
     message_log_text_max: Positive = 16_384  # characters kept of one frame
     message_log_queue_bytes: Positive = 33_554_432  # waiting to be written; what comes beyond it is counted, not kept
 
+    # Files: firmware for stations, and the diagnostics and logs that they send
+    files_dir: str = ""  # empty: the folder "files" in the data directory; nodes on one database share it
+    files_url: str = ""  # how stations reach the portal's port; empty: portal_url, else built from host and port
+    file_link_lifetime_s: Positive = 604_800  # of a one-time link, should its transfer not end before
+    max_firmware_bytes: Positive = 536_870_912
+    max_station_file_bytes: Positive = 104_857_600
+    max_files_per_link: Positive = 10
+    station_files_quota_bytes: Positive = 10_737_418_240  # of all files of stations together
+    station_files_keep_days: Annotated[int, Field(ge=0, le=36_500)] = 90  # 0: for ever
+    ftp: bool = False  # takes diagnostics and logs of stations that only know FTP
+    ftp_port: Port = 2121
+    ftp_host: str = ""  # as stations reach it; empty: the host of files_url
+    ftp_passive_ports: Annotated[str, Field(pattern="^([0-9]{1,5}-[0-9]{1,5})?$")] = "60000-60099"  # empty: any
+
     # The nightly verification of the ledger
     verify_at: Annotated[str, Field(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:30"  # local; empty: never
 
@@ -153,6 +167,20 @@ class Settings(BaseSettings):
     def authority_dir(self) -> Path:
         """The folder of the built-in authority."""
         return Path(self.ca_dir) if self.ca_dir else self.data_dir / "ca"
+
+    @property
+    def files_folder(self) -> Path:
+        """Where firmware and the files of stations lie."""
+        return Path(self.files_dir) if self.files_dir else self.data_dir / "files"
+
+    @property
+    def files_base(self) -> str:
+        """The absolute address that links to files begin with, without a slash at its end."""
+        given = self.files_url or self.portal_url
+        if given:
+            return given.rstrip("/")
+        host = socket.gethostname() if self.host in {"0.0.0.0", "::", ""} else self.host  # noqa: S104 - compared only
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.portal_port}"
 
     @property
     def node_name(self) -> str:

@@ -171,3 +171,8 @@ def retry_failed(connection: Connection, campaign_id: int, now: datetime) -> int
     values = {"state": "running", "reason": "", "forgiven": 0, "changed_at": now}
     connection.execute(update(firmware_campaign).where(_c.id == campaign_id).values(values))
     return len(failed)
+
+
+def any_running(connection: Connection) -> bool:
+    """Tell whether any campaign runs."""
+    return connection.execute(select(_c.id).where(_c.state == "running").limit(1)).first() is not None
