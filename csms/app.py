@@ -23,6 +23,8 @@ from csms.config import Settings
 from csms.connections import Connections
 from csms.errors import ConfigurationError
 from csms.installation import Installation, open_installation
+from csms.message_log.recorder import Recorder
+from csms.message_log.store import MessageStore
 from csms.nightly import Nightly
 from csms.web.app import create_portal
 
@@ -80,12 +82,17 @@ async def run(
     expiry = Expiry(installation.database, engine, clock.now, call_timeout_s=settings.call_timeout_s)
     engine.on_watches = guards.watch
     central_system.on_watches = guards.watch
+    messages = MessageStore(installation.database)
+    recorder = Recorder(messages, settings, clock.now)
+    if settings.message_log_days:
+        central_system.on_frame = recorder.note
     engine.on_availability = central_system.on_availability
     portal_socket = _bind(settings)
     engine.start()
+    recorder.start()
     try:
         await _start(central_system, settings)
-        portal = _Portal(installation, engine, portal_socket)
+        portal = _Portal(installation, engine, portal_socket, messages)
         tls_port = central_system.tls_port
         running = Running(installation, central_system.port, portal_socket.getsockname()[1], tls_port)
         log.info("serving", ocpp_port=running.ocpp_port, tls_port=tls_port, portal_port=running.portal_port)
@@ -108,13 +115,17 @@ async def run(
         await _end(waiting, *tasks)
     finally:
         await engine.stop()
+        await asyncio.to_thread(recorder.stop)
+        messages.close()
         portal_socket.close()
 
 
 class _Portal:
     """The portal on uvicorn, in the loop of the central system."""
 
-    def __init__(self, installation: Installation, engine: Engine, bound: socket.socket) -> None:
+    def __init__(
+        self, installation: Installation, engine: Engine, bound: socket.socket, messages: MessageStore
+    ) -> None:
         application = create_portal(
             installation.database,
             engine,
@@ -122,6 +133,7 @@ class _Portal:
             installation.currency,
             clock.now,
             lambda: {"database": engine.available},
+            messages,
         )
         config = uvicorn.Config(
             application,

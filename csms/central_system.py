@@ -18,6 +18,7 @@ from websockets.extensions.permessage_deflate import enable_server_permessage_de
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from csms.charging.defects import KeepDefect
 from csms.charging.engine import Engine
 from csms.charging.facts import Seen, Watch
 from csms.charging.stations import Disconnect, HeardOf, Open, Opened
@@ -31,6 +32,7 @@ from csms.handlers.exchange import Exchange
 from csms.handlers.messages import CALLS, BootNotificationResult
 from csms.handshake import OCPP_1_6, Handshake, StationConnection
 from csms.limits import Bucket, Failures
+from csms.masking import masked
 from csms.secure_listener import SecureListener
 from csms.tls import Tls
 
@@ -59,6 +61,7 @@ class CentralSystem:
         self._ends: list[Disconnect] = []  # ends of connections that could not be stored yet
         self._tasks: set[asyncio.Future[object]] = set()  # kept alive until they are done
         self.on_watches: Callable[[dict[int, Watch]], None] = lambda _: None
+        self.on_frame: Callable[[int, bool, bytes], None] = lambda _station, _is_outgoing, _data: None
         self.counts: Counter[str] = Counter()  # unreadable frames, refused handshakes, rejected calls
         self.tls = Tls(settings, clock)
         self._failures = Failures(settings.max_failed_handshakes_per_min)
@@ -196,7 +199,7 @@ class CentralSystem:
     def _link(self, connection: StationConnection) -> Link:
         async def send(frame: bytes) -> None:
             try:
-                await connection.send(frame, text=True)
+                await self._send(connection, frame)
             except ConnectionClosed:
                 raise ConnectionError("the connection ended before it was sent") from None
 
@@ -211,6 +214,10 @@ class CentralSystem:
             close=connection.close,
             ping_s=lambda: connection.latency,
         )
+
+    async def _send(self, connection: StationConnection, frame: bytes) -> None:
+        self.on_frame(connection.admitted.charge_point_id, True, frame)
+        await connection.send(frame, text=True)
 
     async def _note_end(self, end: Disconnect) -> None:
         try:
@@ -238,6 +245,7 @@ class CentralSystem:
         while True:
             data = await connection.recv(decode=False)
             link.heard_at = self._clock()
+            self.on_frame(link.charge_point_id, False, data)
             wait_s = bucket.wait_s(monotonic_s())
             if wait_s:
                 self.counts["calls slowed down"] += 1
@@ -254,7 +262,7 @@ class CentralSystem:
                     return
                 continue
             if isinstance(frame, wire.Call):
-                await connection.send(await self._answer(frame, link), text=True)
+                await self._send(connection, await self._answer(frame, link))
             else:
                 self._dispatcher.answered(link, frame)
 
@@ -263,7 +271,7 @@ class CentralSystem:
         self.counts["unreadable frame"] += 1
         log.warning("unreadable frame", reason=error.reason, so_far=bad_frames)
         if error.message_id is not None:
-            await connection.send(wire.encode_error(error.message_id, error.code, error.reason), text=True)
+            await self._send(connection, wire.encode_error(error.message_id, error.code, error.reason))
         if bad_frames < self._settings.max_bad_frames:
             return True
         await connection.close(_PROTOCOL_ERROR, "too many unreadable frames")
@@ -289,11 +297,19 @@ class CentralSystem:
         except Exception as error:  # a defect costs its own call, not the connection
             if not isinstance(error, DecisionFailed):  # that one is in the log already
                 log.exception("handler failed", action=call.action)
+            await self._keep(call, link)
             return self._reject(call, "InternalError", "the central system met a defect with this call")
         if isinstance(result, BootNotificationResult):
             link.accepted, link.pending = result.status == "Accepted", result.status == "Pending"
             self._dispatcher.ring({link.charge_point_id})
         return wire.encode_result(call.message_id, result)
+
+    async def _keep(self, call: wire.Call, link: Link) -> None:
+        """Keep what met a defect, for a person. Where not even that can be stored, the error ends the connection, so
+        that the charge point keeps the message itself.
+        """
+        frame = masked(wire.encode_again(call).decode(errors="replace"))
+        await self._engine.submit(KeepDefect(link.charge_point_id, call.action, bytes(call.payload), frame))
 
     def _reject(self, call: wire.Call, code: wire.CallErrorCode, description: str) -> bytes:
         self.counts[f"rejected call: {code}"] += 1

@@ -153,7 +153,7 @@ def _choices(item: ReviewView, one: TransactionView | None) -> tuple[Choice, ...
     if item.resolved_at is not None:
         return ()
     if one is None:
-        return choices_for(None, None, has_account=False)
+        return choices_for(None, None, has_account=False, kind=item.kind)
     return choices_for(one.state, one.uncharged_reason, has_account=one.account_id is not None)
 
 

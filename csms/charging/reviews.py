@@ -13,6 +13,7 @@ from csms.billing.books import Audit, Billed, Decision, PrepaidAccount, normaliz
 from csms.billing.prepaid import adjust, place_hold, void_hold
 from csms.billing.tariffs import Charge, encode_tariff
 from csms.charging import closing
+from csms.charging.defects import DEFECT
 from csms.charging.facts import AlarmOver, Register, Resolution, StoredReview, Transaction
 from csms.charging.pricing import charge_of, tariff_at
 from csms.charging.transactions import StopTransaction
@@ -72,8 +73,12 @@ class NotResolved(msgspec.Struct, frozen=True):
     reason: NotResolvedReason
 
 
-def choices_for(state: str | None, uncharged_reason: str | None, *, has_account: bool) -> tuple[Choice, ...]:
+def choices_for(
+    state: str | None, uncharged_reason: str | None, *, has_account: bool, kind: str = ""
+) -> tuple[Choice, ...]:
     """Return what can be decided about an item: `state` is its transaction's, None where it has none."""
+    if kind == DEFECT:
+        return ("waive",)
     if state is None:
         return ("assign", "waive")
     if state == "open":
@@ -100,7 +105,7 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
         cost_minor = 0 if one is None else _taken(one, working_set)
         transaction_id = item.transaction_id if known is None else known.transaction_id
         return Decision(Resolved(asked.key, asked.decision, transaction_id, cost_minor, repeated=True))
-    refused = _refuse(asked, one, working_set)
+    refused = _refuse(asked, one, working_set, item.kind)
     if refused is not None:
         return Decision(NotResolved(refused))
     carry_out = _assign if asked.decision == "assign" else _decide
@@ -114,10 +119,13 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
     return Decision(outcome, (*intents, told, AlarmOver(closing.alarm_key(asked.key))))
 
 
-def _refuse(asked: ResolveReview, one: Transaction | None, working_set: WorkingSet) -> NotResolvedReason | None:
+def _refuse(
+    asked: ResolveReview, one: Transaction | None, working_set: WorkingSet, kind: str
+) -> NotResolvedReason | None:
     state = None if one is None else one.state
     uncharged_reason = None if one is None else one.uncharged_reason
-    choices = choices_for(state, uncharged_reason, has_account=one is not None and one.account_id is not None)
+    has_account = one is not None and one.account_id is not None
+    choices = choices_for(state, uncharged_reason, has_account=has_account, kind=kind)
     if asked.decision not in choices:
         return "not possible here"
     if asked.decision != "accept" and not 0 < len(asked.reason.strip()) <= _LONGEST_REASON:

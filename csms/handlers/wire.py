@@ -194,6 +194,11 @@ def encode_result(message_id: MessageId, message: Message) -> bytes:
     return _ENCODER.encode((CALL_RESULT, message_id, message))
 
 
+def encode_again(call: Call) -> bytes:
+    """Write a call that was read, its payload as it came."""
+    return _ENCODER.encode(call)
+
+
 def encode_error(
     message_id: MessageId,
     code: CallErrorCode,

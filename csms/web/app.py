@@ -27,6 +27,8 @@ from csms.clock import Clock
 from csms.commands.waiting import Waiting
 from csms.config import Settings
 from csms.db import Database
+from csms.message_log.reading import MessageReader
+from csms.message_log.store import MessageStore
 from csms.web.api.app import create_api
 from csms.web.guard import guarded, problem
 from csms.web.limits import FailureLimiter
@@ -49,6 +51,7 @@ def create_portal(
     currency: Currency,
     clock: Clock,
     readiness: Callable[[], Mapping[str, bool]],
+    messages: MessageStore | None = None,
 ) -> Starlette:
     """Return the application. `readiness` says of each part whether it is ready; the engine must have been started."""
     portal = Portal(
@@ -62,6 +65,7 @@ def create_portal(
         PasswordHasher(),
         FailureLimiter(settings.max_failed_logins_per_min),
         Waiting(database, engine),
+        MessageReader(messages or MessageStore(database)),
         CapacityLimiter(_PASSWORD_CHECKS_AT_ONCE),
     )
     routes: list[BaseRoute] = [

@@ -49,6 +49,7 @@ WORDS: dict[str, str] = {
     "orphaned transaction": "Transaction without a stop",
     "conflicting stop": "Two stops that contradict each other",
     "energy without an account": "Energy that nobody pays for",
+    "defect": "Message that met a defect of ours",
     "waived": "Waived by a person",
     "choice: accept": "Accept the estimate",
     "choice: correct": "Charge another energy",

@@ -30,6 +30,7 @@ from csms.commands.waiting import Waiting
 from csms.config import Settings
 from csms.db import Database, is_storage_failure
 from csms.errors import StorageUnavailable
+from csms.message_log.reading import MessageReader
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import clean
 from csms.web.limits import FailureLimiter
@@ -57,6 +58,7 @@ class Portal:
     hasher: PasswordHasher
     failures: FailureLimiter
     waiting: Waiting  # for the answers of commands
+    messages: MessageReader
     hashing: CapacityLimiter  # Argon2id takes 64 MiB each, so few at once
     new_token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
 
