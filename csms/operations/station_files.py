@@ -108,11 +108,14 @@ def used_bytes(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.sum(_s.size_bytes), 0))).scalar_one())
 
 
-def add_file(connection: Connection, new: NewStationFile) -> int:
-    """Note a file that lies on disk, and return its number."""
-    row = msgspec.structs.asdict(new)
-    number: int = connection.execute(insert(station_file).returning(_s.id), row).scalar_one()
-    return number
+def keep_file(connection: Connection, new: NewStationFile) -> bool:
+    """Note a file that lies on disk; False where the station repeated itself, and the same is there already."""
+    note_access(connection, new.command_id, new.size_bytes, new.address, new.received_at)
+    same = (_s.command_id == new.command_id, _s.name == new.name, _s.sha256 == new.sha256)
+    if connection.execute(select(_s.id).where(*same)).first() is not None:
+        return False
+    connection.execute(insert(station_file), msgspec.structs.asdict(new))
+    return True
 
 
 _VIEWS: Select[tuple[object, ...]] = (

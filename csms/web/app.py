@@ -29,7 +29,9 @@ from csms.config import Settings
 from csms.db import Database
 from csms.message_log.reading import MessageReader
 from csms.message_log.store import MessageStore
+from csms.operations.file_store import FileStore
 from csms.web.api.app import create_api
+from csms.web.files.serving import file_routes
 from csms.web.guard import guarded, problem
 from csms.web.limits import FailureLimiter
 from csms.web.menu import groups_for
@@ -67,12 +69,14 @@ def create_portal(
         Waiting(database, engine),
         MessageReader(messages or MessageStore(database)),
         CapacityLimiter(_PASSWORD_CHECKS_AT_ONCE),
+        FileStore(settings.files_folder, quota_bytes=settings.station_files_quota_bytes),
     )
     routes: list[BaseRoute] = [
         Route("/healthz", _healthy),
         Route("/readyz", _ready(portal)),
         Mount("/static", StaticFiles(directory=_STATIC)),
         Mount("/api/v1", create_api(portal)),
+        *file_routes(portal),
         *(Route(page.path, guarded(portal, page), methods=[page.method]) for page in PAGES),
     ]
     return Starlette(

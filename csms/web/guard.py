@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from csms.errors import DecisionFailed, StorageUnavailable
+from csms.operations.file_store import FIRMWARE, Arriving
 from csms.web import auth
+from csms.web.files.receiving import Begin, receive_form
 from csms.web.forms import decode_form
 from csms.web.limits import read_body
 from csms.web.permissions import Permission
@@ -37,6 +39,7 @@ class Page(msgspec.Struct, frozen=True):
     function: PageFunction
     access: Access
     upload: bool = False  # its form may bring a file
+    streams: bool = False  # its form may bring a large one, which goes to disk as it comes
     live: bool = False  # a part that the browser fetches again and again: it keeps no login awake
 
 
@@ -54,6 +57,9 @@ def guarded(portal: Portal, page: Page) -> Callable[[Request], Awaitable[Respons
             return problem(visit, 500)
         except HTTPException as error:
             return problem(visit, error.status_code, error.detail)
+        finally:
+            for arriving, _ in visit.arrived:  # what the page did not take
+                arriving.discard()
 
     return endpoint
 
@@ -67,13 +73,17 @@ async def _answer(visit: Visit, page: Page) -> Response:
             return problem(visit, 403)
     if page.method == "POST":
         await _read_form(visit, page)
-        if not visit.csrf or not hmac.compare_digest(visit.fields.pop("csrf", "").encode(), visit.csrf.encode()):
+        if not _is_theirs(visit, visit.fields.pop("csrf", "")):
             log.warning("form without its token", path=page.path, address=visit.address)
             return problem(visit, 403, "form")
     response = await page.function(visit)
     if cookie is not None:
         auth.set_cookie(visit, response, "form", cookie, _FORM_COOKIE_S)
     return response
+
+
+def _is_theirs(visit: Visit, token: str) -> bool:
+    return bool(visit.csrf) and hmac.compare_digest(token.encode(), visit.csrf.encode())
 
 
 async def _recognise(visit: Visit, page: Page) -> str | None:
@@ -106,6 +116,9 @@ async def _touch(visit: Visit, token: str) -> None:
 async def _read_form(visit: Visit, page: Page) -> None:
     kind = visit.request.headers.get("content-type", "").split(";")[0].strip().lower()
     settings = visit.portal.settings
+    if page.streams and kind == "multipart/form-data":
+        visit.fields, visit.arrived = await receive_form(visit.request, _to_disk(visit))
+        return
     if page.upload and kind == "multipart/form-data":
         body = await read_body(visit.request, settings.max_upload_bytes)
         visit.fields, visit.file = await read_upload(visit.request, body)
@@ -117,6 +130,17 @@ async def _read_form(visit: Visit, page: Page) -> None:
         visit.fields = decode_form(body)
     except ValueError:
         raise HTTPException(400, "The form could not be read. Nothing was changed.") from None
+
+
+def _to_disk(visit: Visit) -> Begin:
+    """Let a file of a form in once its token, which stands before it, is known to be right."""
+
+    def begin(fields: dict[str, str], name: str) -> Arriving:
+        if not _is_theirs(visit, fields.get("csrf", "")):
+            raise HTTPException(403, "form")
+        return visit.portal.files.begin(FIRMWARE, name, visit.portal.settings.max_firmware_bytes)
+
+    return begin
 
 
 def _to_login(visit: Visit, page: Page) -> Response:

@@ -31,6 +31,7 @@ from csms.config import Settings
 from csms.db import Database, is_storage_failure
 from csms.errors import StorageUnavailable
 from csms.message_log.reading import MessageReader
+from csms.operations.file_store import Arriving, FileStore, Stored
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import clean
 from csms.web.limits import FailureLimiter
@@ -60,6 +61,7 @@ class Portal:
     waiting: Waiting  # for the answers of commands
     messages: MessageReader
     hashing: CapacityLimiter  # Argon2id takes 64 MiB each, so few at once
+    files: FileStore  # firmware, and what stations sent
     new_token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
 
     @property
@@ -116,6 +118,7 @@ class Visit:
     csrf: str
     fields: dict[str, str] = field(default_factory=dict)
     file: bytes = b""  # what a form brought along
+    arrived: list[tuple[Arriving, Stored]] = field(default_factory=list)  # the same, on disk; gone unless it is taken
 
     @property
     def staff(self) -> StaffMember:
