@@ -19,6 +19,7 @@ from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
 from csms.commands.expiry import Expiry
 from csms.commands.settings_checks import SettingsChecks
+from csms.commands.upkeep import Upkeep
 from csms.config import Settings
 from csms.connections import Connections
 from csms.errors import ConfigurationError
@@ -79,6 +80,7 @@ async def run(
     engine.on_commands = dispatcher.ring
     guards = Guards(engine, clock.now, connections.lag_ms)
     checks = SettingsChecks(installation, connections, clock.now)
+    upkeep = Upkeep(installation, connections, clock.now)
     expiry = Expiry(installation.database, engine, clock.now, call_timeout_s=settings.call_timeout_s)
     engine.on_watches = guards.watch
     central_system.on_watches = guards.watch
@@ -103,7 +105,7 @@ async def run(
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
         nightly, expiring = Nightly(installation, clock.now).run(), expiry.run()
         secure = (central_system.tls.watch(),) if tls_port is not None else ()
-        tasks = [asyncio.create_task(each) for each in (*work, nightly, expiring, *secure)]
+        tasks = [asyncio.create_task(each) for each in (*work, nightly, expiring, upkeep.run(), *secure)]
         if on_ready is not None:
             on_ready(running)
         waiting = asyncio.create_task(stop.wait())

@@ -166,8 +166,8 @@ def may_try(has: StationList | None, wanted: Wanted, now: datetime) -> bool:
 def next_step(has: StationList, wanted: Wanted, *, full: bool = False) -> Step | TooLong | None:
     """Return what brings a station closer to what it should have; None where it has it.
 
-    Without a version nothing can be counted on, so it is asked first. What is longer than a call may be goes in
-    several: the first part as a whole list, the others as differences.
+    Without a version nothing can be counted on, so it is asked first; an empty list is filled as a whole. What is
+    longer than a call may be goes in several: the first part as a whole list, the others as differences.
     """
     if wanted.most_entries is not None and len(wanted.entries) > wanted.most_entries:
         return TooLong(f"The list has {len(wanted.entries)} cards, and the station takes {wanted.most_entries}.")
@@ -176,7 +176,7 @@ def next_step(has: StationList, wanted: Wanted, *, full: bool = False) -> Step |
     after = {one.id_tag: one for one in wanted.entries}
     before = None if full or has.failures else has.entries
     version = max(has.version, 0) + 1
-    if before is None:
+    if before is None or (not before and after):
         first = tuple(_data(one) for one in _refused_first(wanted.entries))[: wanted.most_sent]
         return _send("Full", version, first)
     changes = difference(before, after)[: wanted.most_sent]

@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, literal, select
+from sqlalchemy import Connection, String, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing import models as money_models
@@ -119,7 +119,7 @@ def out_of_step(connection: Connection, charge_point_ids: Iterable[int], now: da
     if not keys:
         return []
     held = {row[0]: as_fact(StationList, row) for row in connection.execute(_HELD, {"keys": keys})}
-    assigned = dict(connection.execute(_ASSIGNED, {"keys": keys}).tuples().all())
+    assigned: dict[int, int | None] = {row[0]: row[1] for row in connection.execute(_ASSIGNED, {"keys": keys})}
     list_ids = {one for one in assigned.values() if one is not None}
     kept = [key for key in keys if assigned.get(key) is not None or (key in held and held[key].list_id is not None)]
     cards = listed_cards(connection, list_ids)
@@ -143,9 +143,8 @@ def _put(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
 
 
 def _put_replacement(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
-    lists = select(_chosen.c.list_id, literal(bindparam("b_new_id_tag"))).where(
-        _chosen.c.id_tag == bindparam("b_id_tag")
-    )
+    new = cast(bindparam("b_new_id_tag"), String(20))
+    lists = select(_chosen.c.list_id, new).where(_chosen.c.id_tag == bindparam("b_id_tag"))
     return _INSERTS[dialect](_chosen).from_select(["list_id", "id_tag"], lists).on_conflict_do_nothing()
 
 
