@@ -4,24 +4,33 @@ A command is a durable row, one outstanding per charge point (OCPP-J 1.6, 4.1.1)
 payload means.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 import msgspec
 
 from csms.billing.books import Decision
-from csms.charging.facts import UNNUMBERED, Command, CommandState, Transaction
+from csms.charging.facts import UNNUMBERED, Command, CommandSecret, CommandState, Transaction
 from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
 SETTINGS = "settings"  # who asks for the commands of the plan of settings
 DISPLAY = "display"  # who asks for what displays show
 MASKED_KEY = "(made when it is sent)"  # stands for a key in the row of its command, before and after it is sent
+SECRETS = "command secrets"  # what a loader brings: whole payloads by the number of their command
 _MAX_ATTEMPTS = 5
 _TRIGGER_LIFETIME = timedelta(seconds=20)
 
 
 # A charge point that is not accepted yet may be configured, and is asked for nothing else (OCPP 1.6, 4.2).
 _NOT_WHILE_PENDING = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
+
+
+class _Value(msgspec.Struct, frozen=True):
+    """What ChangeConfiguration sets."""
+
+    value: str
 
 
 class QueueCommand(msgspec.Struct, frozen=True):
@@ -34,6 +43,8 @@ class QueueCommand(msgspec.Struct, frozen=True):
     repeatable: bool = False
     transaction_id: int | None = None
     expires_s: int | None = None  # from now; None: as configured
+    batch_id: int | None = None
+    secret_json: str | None = None  # the payload with the key or password that is masked in `payload_json`
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -62,6 +73,9 @@ class AnswerCommand(msgspec.Struct, frozen=True):
     state: CommandState
     answer_json: str | None = None
     failure: str | None = None
+    error_code: str | None = None  # of a call error, whose details are the answer
+    error_description: str | None = None
+    is_late: bool = False  # the answer came when it was not waited for any more
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -113,8 +127,11 @@ def queue(asked: QueueCommand, working_set: WorkingSet, now: datetime) -> Decisi
         now,
         now + timedelta(seconds=working_set.policy.command_expiry_s if asked.expires_s is None else asked.expires_s),
         asked.transaction_id,
+        batch_id=asked.batch_id,
     )
-    return Decision(command, (command,))
+    if asked.secret_json is None:
+        return Decision(command, (command,))
+    return Decision(command, (command, CommandSecret(command.command_id, asked.secret_json)))
 
 
 def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
@@ -124,18 +141,25 @@ def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decisi
     nowhere else.
     """
     intents: list[object] = []
-    for command in _waiting(asked.charge_point_id, working_set):
+    for command in waiting_at(asked.charge_point_id, working_set):
         if command.state != "queued" or (asked.is_pending and command.action in _NOT_WHILE_PENDING):
             continue
         if command.expires_at <= now:
-            failure = "the charge point was not there in time"
-            intents.append(msgspec.structs.replace(command, state="expired", answered_at=now, failure=failure))
+            intents.append(expired(command, "the charge point was not there in time", now))
             continue
         sent = msgspec.structs.replace(command, state="sent", sent_at=now, attempts=command.attempts + 1)
-        if is_key_change(sent):
+        secret_json = working_set.more.get(SECRETS, {}).get(command.command_id)
+        if secret_json is not None:
+            return _with_secret(sent, asked, secret_json, tuple(intents))
+        if asks_for_key(sent):
             return _with_key(sent, asked, tuple(intents))
         return Decision(sent, (*intents, sent))
     return Decision(None, tuple(intents))
+
+
+def expired(command: Command, why: str, now: datetime) -> Command:
+    """Return a command that will not be sent any more."""
+    return msgspec.structs.replace(command, state="expired", answered_at=now, failure=why[:300])
 
 
 def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Decision[Command | None]:
@@ -145,15 +169,31 @@ def answered(said: AnswerCommand, working_set: WorkingSet, now: datetime) -> Dec
     command = working_set.commands.get(said.command_id)
     if command is None or command.state != "sent" or command.attempts != said.attempt:
         return Decision(command)
-    again = said.state in {"timed out", "failed"} and said.answer_json is None and _may_repeat(command, now)
-    changed = msgspec.structs.replace(
+    if awaits_boot(command) and said.state == "failed" and said.answer_json is None:
+        return Decision(command)  # it went away, perhaps to do what it was told
+    again = said.state in {"timed out", "failed"} and said.answer_json is None and may_repeat(command, now)
+    changed = as_said(command, said, now)
+    if again:
+        changed = msgspec.structs.replace(changed, state="queued", answered_at=None)
+    return Decision(changed, (changed,))
+
+
+def as_said(command: Command, said: AnswerCommand, now: datetime) -> Command:
+    """Return a command with its answer."""
+    return msgspec.structs.replace(
         command,
-        state="queued" if again else said.state,
-        answered_at=None if again else now,
+        state=said.state,
+        answered_at=now,
         answer_json=said.answer_json,
         failure=said.failure,
+        error_code=said.error_code,
+        error_description=said.error_description,
     )
-    return Decision(changed, (changed,))
+
+
+def awaits_boot(command: Command) -> bool:
+    """Tell whether the charge point may do what it was told before it has answered: a reset ends the connection."""
+    return command.action == "Reset" and command.state == "sent"
 
 
 def revive(charge_point_id: int, working_set: WorkingSet, now: datetime) -> tuple[Command, ...]:
@@ -161,14 +201,15 @@ def revive(charge_point_id: int, working_set: WorkingSet, now: datetime) -> tupl
     failure = "the connection ended before an answer came"
     return tuple(
         msgspec.structs.replace(command, state="queued", failure=failure)
-        if _may_repeat(command, now)
+        if may_repeat(command, now)
         else msgspec.structs.replace(command, state="failed", answered_at=now, failure=failure)
-        for command in _waiting(charge_point_id, working_set)
-        if command.state == "sent"
+        for command in waiting_at(charge_point_id, working_set)
+        if command.state == "sent" and not awaits_boot(command)
     )
 
 
-def _waiting(charge_point_id: int, working_set: WorkingSet) -> list[Command]:
+def waiting_at(charge_point_id: int, working_set: WorkingSet) -> list[Command]:
+    """Return the commands of a charge point that are not decided, in the order in which they are sent."""
     found = [
         one
         for one in working_set.commands.values()
@@ -189,20 +230,44 @@ def _with_key(sent: Command, asked: ClaimCommand, intents: tuple[object, ...]) -
     return Decision(msgspec.structs.replace(sent, payload_json=payload), (*intents, sent, offer))
 
 
+def _with_secret(
+    sent: Command, asked: ClaimCommand, secret_json: str, intents: tuple[object, ...]
+) -> Decision[Command | None]:
+    """Put what is masked in the row into the call. A key that somebody chose is offered like one that we made."""
+    whole = msgspec.structs.replace(sent, payload_json=secret_json)
+    if not is_key_change(sent):
+        return Decision(whole, (*intents, sent))
+    value = msgspec.json.decode(secret_json.encode(), type=_Value).value
+    key = value.encode()
+    with suppress(ValueError):  # no hex text: the text itself is the key
+        key = bytes.fromhex(value)
+    digest = sha256(bytes.fromhex(asked.new_salt) + key).hexdigest()
+    return Decision(whole, (*intents, sent, KeyOffer(sent.charge_point_id, asked.new_salt, digest)))
+
+
 def is_of_plan(command: Command) -> bool:
     """Tell whether a command belongs to the plan of a charge point's settings."""
     return command.requested_by == SETTINGS or command.requested_by.startswith(f"{SETTINGS}: ")
 
 
 def is_key_change(command: Command) -> bool:
+    """Tell whether a command gives a charge point a key: one that is made when it is sent, or that somebody chose."""
+    names_key = '"key":"authorizationkey"' in command.payload_json.casefold()
+    return asks_for_key(command) or (command.action == "ChangeConfiguration" and names_key)
+
+
+def asks_for_key(command: Command) -> bool:
     """Tell whether a command gives a charge point a key that is made when it is sent."""
     return command.action == "ChangeConfiguration" and MASKED_KEY in command.payload_json
 
 
 def drives_settings(command: Command) -> bool:
     """Tell whether the answer of a command is followed by a rule that has to know the settings."""
-    return command.state == "sent" and (is_of_plan(command) or is_key_change(command))
+    tells_settings = command.action in {"GetConfiguration", "ChangeConfiguration"}
+    may_be_answered = command.state in {"sent", "timed out", "failed", "expired"}  # the latter late
+    return may_be_answered and (is_of_plan(command) or tells_settings)
 
 
-def _may_repeat(command: Command, now: datetime) -> bool:
+def may_repeat(command: Command, now: datetime) -> bool:
+    """Tell whether a command without an answer may be sent once more."""
     return command.repeatable and command.attempts < _MAX_ATTEMPTS and command.expires_at > now

@@ -353,9 +353,8 @@ class Command(msgspec.Struct, frozen=True):
     answer_json: str | None = None
     failure: str | None = None
     batch_id: int | None = None
-    error_code: str | None = None
+    error_code: str | None = None  # of a call error, whose details are the answer
     error_description: str | None = None
-    error_details_json: str | None = None
     remark: str | None = None
 
 

@@ -349,9 +349,8 @@ command = Table(
     Column("answer_json", Text, nullable=True),
     Column("failure", String(300), nullable=True),
     Column("batch_id", Integer, nullable=True),  # of `command_batch`
-    Column("error_code", String(100), nullable=True),  # of the call error that answered it, with all that it said
+    Column("error_code", String(100), nullable=True),  # of the call error that answered it; its details are the answer
     Column("error_description", Text, nullable=True),
-    Column("error_details_json", Text, nullable=True),
     Column("remark", String(300), nullable=True),  # answered late, or taken for done without an answer
     CheckConstraint(
         "state IN ('queued', 'sent', 'accepted', 'rejected', 'failed', 'timed out', 'expired')",
@@ -374,7 +373,6 @@ command = Table(
     Index(  # those that a boot may answer
         "ix_command_reset",
         "charge_point_id",
-        "sent_at",
         sqlite_where=and_(Column("action") == "Reset", Column("state").in_(("failed", "timed out"))),
         postgresql_where=and_(Column("action") == "Reset", Column("state").in_(("failed", "timed out"))),
     ),

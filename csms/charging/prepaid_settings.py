@@ -85,6 +85,11 @@ def template_for(max_power_w: int | None, changes: Mapping[str, str | None]) -> 
     return tuple(wishes.values())
 
 
+def is_secret(key: str) -> bool:
+    """Tell whether the value of a key is never kept."""
+    return key.casefold() in _SECRET
+
+
 def problem_of_key(key: str) -> str | None:
     """Return what is wrong with a key that a group wants to set, None where nothing is."""
     if not key.isascii() or not key.isprintable() or " " in key or not 0 < len(key) <= MOST_KEY_LENGTH:

@@ -6,6 +6,7 @@ for, then the check is over and the next one is due. Knows commands and rows; wh
 matter.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -113,17 +114,21 @@ def after_report(command: Command, working_set: WorkingSet, now: datetime) -> tu
     settings = prepaid_settings.judge_report(
         charge_point.charge_point_id, report, wishes, known, charge_point.booted_at, now
     )
-    drifted = [one.key for one in settings if one.drifted_at == now]
     return (
         *settings,
         state_of(charge_point),
         AlarmOver(_alarm_key(charge_point, "report")),
-        *_alarm(charge_point, "drift", "changed by itself", drifted),
+        *drift_alarm(charge_point, settings, now),
         *_next(charge_point, {one.key.casefold(): one for one in settings}, wishes, command, working_set, now),
     )
 
 
 def after_change(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
+def drift_alarm(charge_point: ChargePoint, settings: Iterable[Setting], now: datetime) -> tuple[Alarm | AlarmOver, ...]:
+    """Return the alarm of keys that a report just found changed; without any, it is over."""
+    return _alarm(charge_point, "drift", "changed by itself", [one.key for one in settings if one.drifted_at == now])
+
+
     """Note what ChangeConfiguration answered, and go on; a cache that was switched off is emptied."""
     charge_point = working_set.charge_points[command.charge_point_id]
     sent = msgspec.json.decode(command.payload_json.encode(), type=_Change)

@@ -5,6 +5,7 @@ from csms.charging.facts import Command
 from csms.errors import CsmsError
 from csms.handlers import wire
 
+_CODE_LENGTH, _DESCRIPTION_LENGTH = 100, 2000  # of a call error that are kept; 1.6 names no limit
 # Every status of a call result that means that the charge point will do it, or has done it.
 _DONE = frozenset({"Accepted", "AcceptedCanceled", "Unlocked", "RebootRequired", "Scheduled"})
 
@@ -27,7 +28,9 @@ def judge(command: Command, answer: wire.CallResult | wire.CallError) -> AnswerC
     sending = command.command_id, command.attempts
     if isinstance(answer, wire.CallError):
         failure = f"{answer.code}: {answer.description}"[:300]
-        return AnswerCommand(*sending, "failed", bytes(answer.details).decode(errors="replace"), failure)
+        details = bytes(answer.details).decode(errors="replace")
+        code, description = answer.code[:_CODE_LENGTH], answer.description[:_DESCRIPTION_LENGTH]
+        return AnswerCommand(*sending, "failed", details, failure, code, description)
     text = bytes(answer.payload).decode(errors="replace")
     try:
         result = wire.read_result(command.action, answer.payload)

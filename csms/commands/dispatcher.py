@@ -1,14 +1,18 @@
 """Sends the commands of connected charge points, one outstanding call each (OCPP-J 1.6, 4.1.1), and records the
 answers.
 
-A command is a row; ringing only says that one may wait. A slow poll finds rows that another process wrote. Knows
-links and the engine; what a payload or an answer means is `answers`' matter.
+A command is a row; ringing only says that one may wait. A slow poll finds rows that another process wrote. An answer
+that comes after it was given up goes to the row of its command, never to another caller. Knows links and the engine;
+what a payload or an answer means is `answers`' matter.
 """
 
 import asyncio
 import secrets
-from typing import cast
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any, cast
 
+import msgspec
 import structlog
 from sqlalchemy import select
 
@@ -27,6 +31,7 @@ from csms.handlers import wire
 log = structlog.get_logger()
 
 _SHORTEST_TIMEOUT_S = 5.0
+_MOST_UNANSWERED = 8  # calls of one charge point whose late answers are still known
 _KEY_BYTES, _SALT_BYTES = 20, 16
 _WAITING = select(models.command.c.charge_point_id).where(models.command.c.state == "queued").distinct()
 
@@ -50,6 +55,8 @@ class Dispatcher:
         self._call_timeout_s = call_timeout_s
         self._poll_s = poll_s
         self._tasks: set[asyncio.Task[None]] = set()
+        # Calls that were given up, by charge point and message id. An answer is taken once, and from whom it was asked.
+        self._unanswered: dict[int, OrderedDict[str, Command]] = {}
 
     def ring(self, charge_point_ids: set[int]) -> None:
         """Commands may wait for these charge points."""
@@ -60,9 +67,12 @@ class Dispatcher:
             link.rung = True
             if not link.sending:
                 link.sending = True
-                task = asyncio.create_task(self._send_waiting(link))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._start(self._send_waiting(link))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def poll(self) -> None:
         """Find commands that another process queued, for ever."""
@@ -80,12 +90,34 @@ class Dispatcher:
             return set(connection.execute(_WAITING).scalars())
 
     def answered(self, link: Link, frame: wire.CallResult | wire.CallError) -> None:
-        """Give an answer to the call that it names; one that nobody waits for is logged."""
+        """Give an answer to the call that it names. A late one is recorded with its command, any other only logged."""
         outstanding = link.outstanding
-        if outstanding is None or outstanding[0] != frame.message_id or outstanding[1].done():
+        if outstanding is not None and outstanding[0] == frame.message_id and not outstanding[1].done():
+            outstanding[1].set_result(frame)
+            return
+        given_up: OrderedDict[str, Command] = self._unanswered.get(link.charge_point_id, OrderedDict())
+        command = given_up.pop(frame.message_id, None) if isinstance(frame.message_id, str) else None
+        if command is None:
             log.warning("answer to no call of ours", message_id=frame.message_id)
             return
-        outstanding[1].set_result(frame)
+        if not given_up:
+            del self._unanswered[link.charge_point_id]
+        self._start(self._record_late(link, command, frame))
+
+    async def _record_late(self, link: Link, command: Command, frame: wire.CallResult | wire.CallError) -> None:
+        said = msgspec.structs.replace(judge(command, frame), is_late=True)
+        try:
+            await self._engine.submit(said)
+        except CsmsError as error:
+            log.warning("late answer not recorded", charge_point=link.identity, error=str(error))
+            return
+        log.info("command answered late", charge_point=link.identity, command=command.command_id, state=said.state)
+
+    def _give_up(self, link: Link, message_id: str, command: Command) -> None:
+        given_up = self._unanswered.setdefault(link.charge_point_id, OrderedDict())
+        given_up[message_id] = msgspec.structs.replace(command, payload_json="{}")  # it may hold a key
+        if len(given_up) > _MOST_UNANSWERED:
+            given_up.popitem(last=False)
 
     def dropped(self, link: Link) -> None:
         """The connection ended: whoever waits for its answer is told."""
@@ -130,9 +162,11 @@ class Dispatcher:
             answer = await asyncio.wait_for(future, timeout_s)
             link.note_lag(int((monotonic_s() - sent_s) * 1000))
         except TimeoutError:
+            self._give_up(link, message_id, command)
             bound.warning("command not answered")
             return AnswerCommand(*sending, "timed out", None, f"no answer within {timeout_s:g} s")
         except ConnectionError as error:
+            self._give_up(link, message_id, command)
             return AnswerCommand(*sending, "failed", None, str(error))
         finally:
             link.outstanding = None

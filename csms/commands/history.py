@@ -26,8 +26,12 @@ class CommandRow(msgspec.Struct, frozen=True):
     expires_at: datetime
     sent_at: datetime | None
     answered_at: datetime | None
-    answer_json: str | None
+    answer_json: str | None  # of a call error its details
     failure: str | None
+    error_code: str | None
+    error_description: str | None
+    remark: str | None
+    batch_id: int | None
 
     @property
     def is_decided(self) -> bool:
@@ -50,6 +54,10 @@ _ROWS = select(
     _command.answered_at,
     _command.answer_json,
     _command.failure,
+    _command.error_code,
+    _command.error_description,
+    _command.remark,
+    _command.batch_id,
 ).join_from(models.command, models.charge_point, _cp.id == _command.charge_point_id)
 
 

@@ -1,5 +1,5 @@
-"""DataTransfer (OCPP 1.6, 4.3): messages of vendors. Known is the vendor of the price and cost messages, of whose
-messages a charge point sends one: that a connector was unplugged.
+"""DataTransfer (OCPP 1.6, 4.3): messages of vendors. Built in is the vendor of the price and cost messages, of whose
+messages a charge point sends one: that a connector was unplugged. Others are registered by an operator.
 """
 
 from typing import Annotated
@@ -10,6 +10,7 @@ from csms.charging import display_messages
 from csms.handlers.exchange import Exchange
 from csms.handlers.messages import DataTransfer, DataTransferResult
 from csms.handlers.timestamps import read_timestamp
+from csms.operations.data_transfers import TakeDataTransfer
 
 
 class ConnectorUnplugged(msgspec.Struct, frozen=True, rename="camel"):
@@ -23,11 +24,15 @@ _UNPLUGGED = msgspec.json.Decoder(ConnectorUnplugged)
 
 
 async def handle(call: DataTransfer, exchange: Exchange) -> DataTransferResult:
-    """Store what is known; else tell whether the vendor or the message is not known. Data that cannot be read is
-    rejected.
-    """
-    if call.vendor_id.casefold() != display_messages.VENDOR:
-        return DataTransferResult(status="UnknownVendorId")
+    """Answer as the vendor is registered: the message is taken or not, or it or its vendor is not known."""
+    if call.vendor_id.casefold() == display_messages.VENDOR:
+        return await _shown(call, exchange)
+    taken = TakeDataTransfer(exchange.charge_point_id, call.vendor_id, call.message_id, call.data)
+    return DataTransferResult(status=await exchange.submit(taken))
+
+
+async def _shown(call: DataTransfer, exchange: Exchange) -> DataTransferResult:
+    """Store what is known of displays; data that cannot be read are rejected."""
     if call.message_id != "ConnectorUnplugged":
         return DataTransferResult(status="UnknownMessageId")
     try:

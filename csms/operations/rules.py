@@ -7,16 +7,24 @@ has to be loaded to `_LOADERS` and the rows that its facts become to `_WRITERS`.
 from collections import ChainMap
 
 from csms.charging import engine, follow_ups
-from csms.charging.command_queue import AnswerCommand
+from csms.charging.command_ends import CancelCommand, ExpireCommands, cancel, expire
+from csms.charging.command_queue import AnswerCommand, ClaimCommand
+from csms.charging.facts import CommandSecret
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Decide, Rules
 from csms.charging.follow_ups import Rule
-from csms.charging.stations import Boot, StatusNotification
+from csms.charging.stations import Boot, Open, StatusNotification
 from csms.charging.store import Loader, Writer
 from csms.charging.transactions import StartTransaction
 from csms.operations import (
     charging_profiles,
     charging_profiles_store,
+    commands,
+    commands_store,
+    configuration,
+    core,
+    core_store,
+    data_transfers,
     reservations,
     reservations_store,
     transfer_progress,
@@ -25,7 +33,12 @@ from csms.operations import (
 )
 
 _DECIDERS: dict[type, Decide] = {
-    Boot: transfer_progress.watching_boots(engine.DECIDERS[Boot]),
+    commands.QueueBatch: commands.queue_batch,
+    commands.StopBatch: commands.stop_batch,
+    CancelCommand: cancel,
+    data_transfers.TakeDataTransfer: data_transfers.take,
+    ExpireCommands: expire,
+    Boot: commands.answering_resets(transfer_progress.watching_boots(engine.DECIDERS[Boot])),
     transfers.QueueTransfer: transfers.queue_transfer,
     transfers.ReviewTransfers: transfers.review,
     transfer_progress.TransferStatus: transfer_progress.said_status,
@@ -35,8 +48,21 @@ _DECIDERS: dict[type, Decide] = {
     GuardDue: charging_profiles.bounded(engine.DECIDERS[GuardDue]),
 }
 
-# What follows from a final answer (accepted, rejected, failed, timed out), by the action that was asked for.
+# What may end a command: its answer, or else its time, an operator, the charge point's reconnecting or its boot.
+_ENDS = (AnswerCommand, ClaimCommand, CancelCommand, ExpireCommands, commands.StopBatch, Boot, Open)
+
+# What follows from the end of a command (accepted, rejected, failed, timed out, expired), by the action that was asked
+# for. A command that was answered late ends twice.
 _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
+    "GetConfiguration": (configuration.after_report,),
+    "ChangeConfiguration": (configuration.after_change,),
+    "ChangeAvailability": (core.after_availability,),
+    "UnlockConnector": (core.after_unlock,),
+    "Reset": (core.after_act,),
+    "ClearCache": (core.after_act,),
+    "TriggerMessage": (core.after_trigger,),
+    "ExtendedTriggerMessage": (core.after_trigger,),
+    "DataTransfer": (core.after_data_transfer,),
     "ReserveNow": (reservations.after_reserve,),
     "CancelReservation": (reservations.after_cancel,),
     "SetChargingProfile": (charging_profiles.after_set,),
@@ -46,10 +72,19 @@ _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(transfers.FAMILIES, (transfers.answered,)),
 }
 
-_LOADERS: tuple[Loader, ...] = (charging_profiles_store.load, reservations_store.load, transfer_store.load)
+_LOADERS: tuple[Loader, ...] =     commands_store.load,
+core_store.load, charging_profiles_store.load, reservations_store.load, transfer_store.load)
 
 # Facts are written in this order, each kind set-wise: two processes then never wait for each other in a circle.
 _WRITERS: dict[type, Writer] = {
+    commands.Batch: commands_store.write_batches,
+    commands.BatchStopped: commands_store.write_stops,
+    CommandSecret: commands_store.write_secrets,
+    commands.SecretOver: commands_store.forget_secrets,
+    core.AvailabilityOfAll: core_store.forget_wanted,
+    core.WantedAvailability: core_store.write_wanted,
+    core.Outcome: core_store.write_outcomes,
+    data_transfers.DataTransferTaken: core_store.write_transfers,
     reservations.Reservation: reservations_store.write,
     charging_profiles.ProfilesCleared: charging_profiles_store.write_cleared,
     charging_profiles.ProfileInstalled: charging_profiles_store.write_installed,
@@ -59,7 +94,10 @@ _WRITERS: dict[type, Writer] = {
     **transfer_store.WRITERS,
 }
 
-_DECIDERS[AnswerCommand] = follow_ups.answering(_FOLLOW_UPS)
+for _kind in _ENDS:
+    _decide = _DECIDERS.get(_kind) or engine.DECIDERS[_kind]
+    _DECIDERS[_kind] = follow_ups.ending(_decide, _FOLLOW_UPS, (commands.forget_secret,))
+
 RULES = Rules(
     deciders=ChainMap(_DECIDERS, engine.DECIDERS),
     loaders=_LOADERS,
