@@ -72,8 +72,13 @@ _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(transfers.FAMILIES, (transfers.answered,)),
 }
 
-_LOADERS: tuple[Loader, ...] =     commands_store.load,
-core_store.load, charging_profiles_store.load, reservations_store.load, transfer_store.load)
+_LOADERS: tuple[Loader, ...] = (
+    commands_store.load,
+    core_store.load,
+    charging_profiles_store.load,
+    reservations_store.load,
+    transfer_store.load,
+)
 
 # Facts are written in this order, each kind set-wise: two processes then never wait for each other in a circle.
 _WRITERS: dict[type, Writer] = {
