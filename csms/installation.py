@@ -17,6 +17,8 @@ from csms.db import Database
 from csms.errors import ConfigurationError
 from csms.migration import revisions
 from csms.operations.rules import RULES
+from csms.operations.sealed import sealed
+from csms.sealing import Sealer
 
 _CLOCK_SLACK_S = 180  # a card's expiry lies this far beyond the time in which it must be plugged in
 
@@ -57,7 +59,7 @@ def open_installation(settings: Settings) -> Installation:
         batch_max=settings.engine_batch_max,
         queue_max=settings.engine_queue_max,
         linger_ms=settings.engine_linger_ms,
-        rules=RULES,
+        rules=sealed(RULES, Sealer(settings)),
     )
     limits = limits_of(settings.maximum_top_up, settings.maximum_balance, currency.scale)
     return Installation(settings, database, currency, engine, limits)
@@ -82,6 +84,8 @@ def policy_of(settings: Settings, currency: Currency) -> Policy:
         time_zone=settings.time_zone,
         maximum_power_w=settings.maximum_power_kw * 1000,
         zombie_wait_s=settings.zombie_wait_s,
+        cpo_name=settings.cpo_name,
+        certificate_requests_per_h=settings.max_certificate_requests_per_h,
         settings_check_interval_s=settings.settings_check_interval_s,
         language=settings.language,
         tax_at_top_up_percent=settings.tax_percent if settings.tax_point == "top-up" else None,

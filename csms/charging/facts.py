@@ -384,6 +384,8 @@ class Policy(msgspec.Struct, frozen=True):
     language: Language = "en"  # of displays, where the customer's is not known
     maximum_power_w: int = 400_000  # of a connector at a station whose own maximum nobody entered
     zombie_wait_s: int = 180  # from the sign that a transaction may be over until it is taken for over
+    cpo_name: str = ""  # the organization in requests for certificates; empty: any
+    certificate_requests_per_h: int = 6  # of one charge point
 
 
 def watch_of(one: Transaction) -> Watch:

@@ -19,6 +19,7 @@ from csms.charging.prepaid_settings import AUTHORIZATION_KEY, CACHE, OWN_KEY, Re
 from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
 from csms.charging.working_set import Names, WorkingSet
 
+_WITH_CERTIFICATES = 3  # the security profile of stations that need no key
 RETRY = timedelta(minutes=15)  # a check that got stuck, or that waits for the end of a charge
 _OF_SETTINGS = msgspec.json.Decoder(dict[str, str | None])
 
@@ -81,7 +82,7 @@ def wishes_of(charge_point: ChargePoint, working_set: WorkingSet, now: datetime)
     group = working_set.station_group_of(charge_point.charge_point_id)
     changes = {} if group is None else read_changes(group.settings_json)
     wishes = prepaid_settings.template_for(charge_point.max_power_w, changes)
-    if group is not None and group.is_onboarded:
+    if group is not None and group.is_onboarded and charge_point.security_profile < _WITH_CERTIFICATES:
         wishes = (Wish(AUTHORIZATION_KEY, OWN_KEY), *wishes)
     named = {one.key.casefold() for one in wishes}
     shown = display.wishes(charge_point, working_set, now)
@@ -123,12 +124,12 @@ def after_report(command: Command, working_set: WorkingSet, now: datetime) -> tu
     )
 
 
-def after_change(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
 def drift_alarm(charge_point: ChargePoint, settings: Iterable[Setting], now: datetime) -> tuple[Alarm | AlarmOver, ...]:
     """Return the alarm of keys that a report just found changed; without any, it is over."""
     return _alarm(charge_point, "drift", "changed by itself", [one.key for one in settings if one.drifted_at == now])
 
 
+def after_change(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
     """Note what ChangeConfiguration answered, and go on; a cache that was switched off is emptied."""
     charge_point = working_set.charge_points[command.charge_point_id]
     sent = msgspec.json.decode(command.payload_json.encode(), type=_Change)
@@ -164,6 +165,8 @@ def key_answered(command: Command, working_set: WorkingSet) -> tuple[object, ...
     offer_over = KeyOffer(charge_point.charge_point_id, None, None)
     if command.state != "accepted":
         return (offer_over,)
+    if _answer_of(command).status == "RebootRequired":
+        return ()  # until its boot it comes with the old one; the first connection with the new one decides
     return (switch_of(charge_point), offer_over)
 
 
@@ -228,7 +231,8 @@ def _over(
     if not is_onboarding(charge_point, working_set):
         return *alarm, due
     key = settings.get(AUTHORIZATION_KEY.casefold())
-    if key is None or key.state != "right":
+    needs_key = charge_point.security_profile < _WITH_CERTIFICATES
+    if needs_key and (key is None or key.state != "right"):
         return (*_alarm(charge_point, "key", "not taken", [AUTHORIZATION_KEY]), _due(charge_point, now + RETRY))
     alarm = (*alarm, AlarmOver(_alarm_key(charge_point, "key")))
     done = state_of(msgspec.structs.replace(charge_point, onboarded_at=now, settings_due_at=due.settings_due_at))

@@ -6,17 +6,19 @@ has to be loaded to `_LOADERS` and the rows that its facts become to `_WRITERS`.
 
 from collections import ChainMap
 
+from csms.billing.cards import JoinCard
 from csms.charging import engine, follow_ups
 from csms.charging.command_ends import CancelCommand, ExpireCommands, cancel, expire
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
-from csms.charging.facts import CommandSecret
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Decide, Rules
+from csms.charging.facts import CommandSecret
 from csms.charging.follow_ups import Rule
-from csms.charging.stations import Boot, Open, StatusNotification
+from csms.charging.stations import Boot, Connect, Open, StatusNotification
 from csms.charging.store import Loader, Writer
 from csms.charging.transactions import StartTransaction
 from csms.operations import (
+    certificates,
     charging_profiles,
     charging_profiles_store,
     commands,
@@ -25,8 +27,14 @@ from csms.operations import (
     core,
     core_store,
     data_transfers,
+    link_security,
+    local_lists,
+    local_lists_keeping,
+    local_lists_store,
     reservations,
     reservations_store,
+    security_events,
+    security_store,
     transfer_progress,
     transfer_store,
     transfers,
@@ -45,7 +53,15 @@ _DECIDERS: dict[type, Decide] = {
     StartTransaction: reservations.using(engine.DECIDERS[StartTransaction]),
     StatusNotification: reservations.watching(engine.DECIDERS[StatusNotification]),
     reservations.ExpireReservations: reservations.expire,
+    local_lists_keeping.KeepList: local_lists_keeping.keep,
+    JoinCard: local_lists_keeping.replacing(engine.DECIDERS[JoinCard]),
     GuardDue: charging_profiles.bounded(engine.DECIDERS[GuardDue]),
+    Connect: certificates.noting(engine.DECIDERS[Connect]),
+    security_events.SecurityNotification: security_events.notified,
+    certificates.AskForCertificate: certificates.ask,
+    certificates.IssueCertificate: certificates.issue,
+    link_security.SetProfile: link_security.set_profile,
+    link_security.AskRenewal: link_security.ask_renewal,
 }
 
 # What may end a command: its answer, or else its time, an operator, the charge point's reconnecting or its boot.
@@ -55,7 +71,7 @@ _ENDS = (AnswerCommand, ClaimCommand, CancelCommand, ExpireCommands, commands.St
 # for. A command that was answered late ends twice.
 _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
     "GetConfiguration": (configuration.after_report,),
-    "ChangeConfiguration": (configuration.after_change,),
+    "ChangeConfiguration": (configuration.after_change, link_security.after_change),
     "ChangeAvailability": (core.after_availability,),
     "UnlockConnector": (core.after_unlock,),
     "Reset": (core.after_act,),
@@ -65,10 +81,16 @@ _FOLLOW_UPS: dict[str, tuple[Rule, ...]] = {
     "DataTransfer": (core.after_data_transfer,),
     "ReserveNow": (reservations.after_reserve,),
     "CancelReservation": (reservations.after_cancel,),
+    "GetLocalListVersion": (local_lists_keeping.after_version,),
+    "SendLocalList": (local_lists_keeping.after_send,),
     "SetChargingProfile": (charging_profiles.after_set,),
     "ClearChargingProfile": (charging_profiles.after_clear,),
     "GetCompositeSchedule": (charging_profiles.after_composite,),
     "RemoteStartTransaction": (charging_profiles.after_remote_start,),
+    "CertificateSigned": (certificates.after_signed,),
+    "InstallCertificate": (certificates.after_install,),
+    "GetInstalledCertificateIds": (certificates.after_report,),
+    "DeleteCertificate": (certificates.after_delete,),
     **dict.fromkeys(transfers.FAMILIES, (transfers.answered,)),
 }
 
@@ -77,7 +99,9 @@ _LOADERS: tuple[Loader, ...] = (
     core_store.load,
     charging_profiles_store.load,
     reservations_store.load,
+    local_lists_store.load,
     transfer_store.load,
+    security_store.load,
 )
 
 # Facts are written in this order, each kind set-wise: two processes then never wait for each other in a circle.
@@ -91,12 +115,15 @@ _WRITERS: dict[type, Writer] = {
     core.Outcome: core_store.write_outcomes,
     data_transfers.DataTransferTaken: core_store.write_transfers,
     reservations.Reservation: reservations_store.write,
+    local_lists.StationList: local_lists_store.write,
+    local_lists_keeping.CardReplaced: local_lists_store.write_replaced,
     charging_profiles.ProfilesCleared: charging_profiles_store.write_cleared,
     charging_profiles.ProfileInstalled: charging_profiles_store.write_installed,
     charging_profiles.CompositeAnswered: charging_profiles_store.write_composites,
     charging_profiles.LimitRefused: charging_profiles_store.write_refusals,
     charging_profiles.LimitTaken: charging_profiles_store.write_taken,
     **transfer_store.WRITERS,
+    **security_store.WRITERS,
 }
 
 for _kind in _ENDS:
