@@ -31,12 +31,14 @@ GOODWILL = 9
 BREAKAGE_INCOME = 10
 CASH_SHORT_AND_OVER = 11
 VAT_ON_PREPAYMENTS = 12
+CLEARING_API = 13
 
 FIRST_FREE_ACCOUNT_ID = 1000  # ids below are for this chart
 
 CHART = (
     ChartRow(CLEARING_COMMAND_LINE, "1200", "asset", "Clearing: command line"),
     ChartRow(CLEARING_CARD_TERMINAL, "1210", "asset", "Clearing: card terminal"),
+    ChartRow(CLEARING_API, "1220", "asset", "Clearing: API"),  # paid to whoever holds a key, and owed by them
     ChartRow(CASH_IN_TRANSIT, "1100", "asset", "Cash in transit"),
     ChartRow(VAT_ON_PREPAYMENTS, "1300", "asset", "VAT on prepayments"),  # paid at top-up, until it is charged
     ChartRow(CARD_DEPOSITS, "2200", "liability", "Card deposits"),

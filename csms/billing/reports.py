@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, true
 
 from csms.billing import models
 from csms.billing.books import CardState, normalize_id_tag
@@ -154,6 +154,22 @@ def list_cards(
     return [as_fact(CardView, row) for row in connection.execute(statement)]
 
 
+def cards_after(
+    connection: Connection, after: str, *, search: str = "", state: CardState | None = None, limit: int
+) -> list[CardView]:
+    """Return cards by id tag, those behind the id tag `after`, narrowed as in `list_cards` and by state."""
+    statement = _CARDS.where(_matches(search), _card.id_tag > after)
+    if state is not None:
+        statement = statement.where(_card.state == state)
+    return [as_fact(CardView, row) for row in connection.execute(statement.order_by(_card.id_tag).limit(limit))]
+
+
+def card_with(connection: Connection, id_tag: str) -> CardView | None:
+    """Return the card with exactly this id tag, or None."""
+    row = connection.execute(_CARDS.where(_card.id_tag == id_tag)).first()
+    return None if row is None else as_fact(CardView, row)
+
+
 def cards_of(connection: Connection, account_id: int) -> list[CardView]:
     """Return the cards of an account, the oldest first."""
     statement = _CARDS.where(_card.account_id == account_id).order_by(_card.created_at, _card.id_tag)
@@ -190,8 +206,12 @@ def _matches(search: str, *, by_customer: bool = False) -> ColumnElement[bool]:
     )
 
 
-def movements(connection: Connection, account_id: int, *, limit: int, offset: int = 0) -> list[Movement]:
-    """Return the entries that moved an account, newest first, each with the balance after it (credits minus debits)."""
+def movements(
+    connection: Connection, account_id: int, *, limit: int, offset: int = 0, before: int | None = None
+) -> list[Movement]:
+    """Return the entries that moved an account, newest first, each with the balance after it (credits minus debits);
+    those before the entry `before` where one is given.
+    """
     touches = or_(_transfer.debit_account_id == account_id, _transfer.credit_account_id == account_id)
     signed = case((_transfer.credit_account_id == account_id, _transfer.amount_minor), else_=-_transfer.amount_minor)
     moved = select(_transfer.entry_id, func.sum(signed).label("amount")).where(touches).group_by(_transfer.entry_id)
@@ -210,6 +230,7 @@ def movements(connection: Connection, account_id: int, *, limit: int, offset: in
             totals.c.balance,
         )
         .join_from(totals, models.journal_entry, _entry.id == totals.c.entry_id)
+        .where(true() if before is None else _entry.id < before)
         .order_by(_entry.id.desc())
         .limit(limit)
         .offset(offset)

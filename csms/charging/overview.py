@@ -192,6 +192,13 @@ def list_transactions(
 ) -> list[TransactionView]:
     """Return transactions, newest first, narrowed by what is given. `state`: open, orphaned or ended."""
     wanted = _wanted(state, charge_point_id, id_tag, account_id)
+    return select_transactions(connection, wanted, limit=limit, offset=offset)
+
+
+def select_transactions(
+    connection: Connection, wanted: ColumnElement[bool], *, limit: int, offset: int = 0
+) -> list[TransactionView]:
+    """Return transactions that meet a condition on `charging_transaction`, newest first."""
     statement = _TRANSACTIONS.where(wanted).order_by(_tx.id.desc()).limit(limit).offset(offset)
     return [as_fact(TransactionView, row) for row in connection.execute(statement)]
 

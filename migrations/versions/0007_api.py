@@ -41,3 +41,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("api_key_id", "idempotency_key", name="pk_api_repetition"),
     )
     op.create_index("ix_api_repetition_begun_at", "api_repetition", ["begun_at"])
+    # An installation that is in use gets the account into which top-ups over the API are paid; a new one has it anyway.
+    op.execute(
+        "INSERT INTO ledger_account (id, code, kind, name, currency, created_at) "
+        "SELECT 13, '1220', 'asset', 'Clearing: API', currency, created_at FROM installation"
+    )

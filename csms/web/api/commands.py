@@ -75,7 +75,7 @@ class Wait(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CommandFilter(Paging, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which commands of a list."""
 
-    action: ActionName | None = None
+    action: Annotated[str, msgspec.Meta(max_length=40)] | None = None
     state: CommandState | None = None
 
 

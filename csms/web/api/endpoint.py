@@ -6,6 +6,7 @@ its own.
 """
 
 import base64
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _LARGEST_ID = 2**31 - 1
+_INTEGERS = 2**63
 MOST_ITEMS = 200
 
 
@@ -34,7 +36,9 @@ class Endpoint:
     """One method of one address.
 
     `response` is the type of the body (None: no body); `request` and `query` are types of structs; `more` names further
-    statuses that carry the same body, and when; `problems` are kinds beside the usual ones.
+    statuses that carry the same body, and when; `problems` are kinds beside the usual ones. `repeatable` says that
+    to do it twice is as once, so that an interrupted request may be done again; `keyed` that it needs an
+    Idempotency-Key.
     """
 
     method: Method
@@ -52,6 +56,8 @@ class Endpoint:
     more: Mapping[int, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
+    repeatable: bool = False
+    keyed: bool = False
 
     @property
     def writes(self) -> bool:
@@ -85,22 +91,18 @@ class Paging(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cursor: Cursor | None = None
 
 
-class Money(msgspec.Struct, frozen=True):
-    """An amount of money, written as text so that no program turns it into a binary fraction."""
-
-    amount: str
-    currency: str
-
-
 @dataclass
 class ApiCall:
-    """One request that came with a key. `repetition` is what makes its acts of money harmless to repeat."""
+    """One request that came with a key. `repetition` is what makes its acts of money harmless to repeat: the same for
+    the same Idempotency-Key, else another for each request.
+    """
 
     portal: Portal
     request: Request
     now: datetime
     key: ApiKey
-    repetition: str
+    secret: str = field(repr=False)
+    repetition: str = field(default_factory=lambda: f"api-{secrets.token_urlsafe(24)}")
 
     @property
     def actor(self) -> str:
@@ -149,9 +151,17 @@ def read_cursor(cursor: str | None, kind: type[Result]) -> Result | None:
         return None
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(text, type=kind)
+        position = msgspec.json.decode(text, type=kind)
     except ValueError:  # of base64, of Unicode, or msgspec's own
         raise Problem("invalid", "This is not a cursor of this list.", field="cursor") from None
+    if any(_is_odd(one) for one in msgspec.json.decode(text)):
+        raise Problem("invalid", "This is not a cursor of this list.", field="cursor")
+    return position
+
+
+def _is_odd(one: object) -> bool:
+    """Tell whether a database could not compare with this."""
+    return abs(one) >= _INTEGERS if isinstance(one, int) else "\0" in str(one)
 
 
 def page_of(rows: list[Item], limit: int, position: Callable[[Item], tuple[int | str, ...]]) -> Page[Item]:

@@ -30,6 +30,7 @@ PROBLEMS: dict[str, Kind] = {
     "conflict": Kind(409, "This contradicts what there is"),
     "refused": Kind(409, "The rules do not allow this"),
     "repetition-running": Kind(409, "The same request is being answered already"),
+    "interrupted": Kind(409, "It is not known whether the same request was done"),
     "too-large": Kind(413, "The body is too large"),
     "media-type": Kind(415, "The body has to be application/json"),
     "invalid": Kind(422, "A field is wrong"),

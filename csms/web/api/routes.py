@@ -1,6 +1,14 @@
 """Every endpoint of the API, in the order of its description: one line for each resource's module."""
 
-from csms.web.api import commands
+from csms.web.api import accounts, cards, charge_points, commands, places, tariffs, transactions
 from csms.web.api.endpoint import Endpoint
 
-ENDPOINTS: tuple[Endpoint, ...] = (*commands.ENDPOINTS,)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *charge_points.ENDPOINTS,
+    *commands.ENDPOINTS,
+    *cards.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *transactions.ENDPOINTS,
+    *tariffs.ENDPOINTS,
+    *places.ENDPOINTS,
+)

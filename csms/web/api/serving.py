@@ -16,7 +16,9 @@ from csms.errors import DecisionFailed, StorageUnavailable
 from csms.limits import Bucket
 from csms.web.api.endpoint import Answer, ApiCall, Endpoint
 from csms.web.api.keys import ApiKey, find_key, touch_key
+from csms.web.api.once import once
 from csms.web.api.problems import Problem, invalid, problem_response
+from csms.web.api.repetitions import hash_request
 from csms.web.limits import read_body
 from csms.web.visit import Portal
 
@@ -55,7 +57,7 @@ class Door:
             raise Problem("scope-missing", f"The key needs the scope {endpoint.scope}.", reason=endpoint.scope)
         if key.touch_due(now):
             await self._touch(key)
-        return ApiCall(portal, request, now, key, "")
+        return ApiCall(portal, request, now, key, secret)
 
     def _count(self, key: ApiKey) -> None:
         now_s = monotonic_s()
@@ -103,26 +105,38 @@ def served(portal: Portal, door: Door, by_method: Mapping[str, Endpoint]) -> Cal
 async def _answer(portal: Portal, door: Door, endpoint: Endpoint, request: Request) -> Response:
     call = await door.let_in(request, endpoint)
     arguments: list[Any] = []
+    body = b""
     if endpoint.request is not None:
-        arguments.append(await _read_body(portal, endpoint, request))
-    query = endpoint.query if endpoint.query is not None else _NoQuery
-    asked = read_query(request, query)
+        body = await _read_body(portal, request)
+        arguments.append(_decode(body, endpoint))
+    asked = read_query(request, endpoint.query or _NoQuery)
     if endpoint.query is not None:
         arguments.append(asked)
-    return _response(endpoint, await endpoint.function(call, *arguments))
+
+    async def act() -> Response:
+        return _response(endpoint, await endpoint.function(call, *arguments))
+
+    if not endpoint.writes:
+        return await act()
+    return await once(call, endpoint, hash_request(endpoint.method, request.url.path, request.url.query, body), act)
 
 
 class _NoQuery(msgspec.Struct, forbid_unknown_fields=True):
     """An address without parameters."""
 
 
-async def _read_body(portal: Portal, endpoint: Endpoint, request: Request) -> Any:  # noqa: ANN401 - the endpoint's type
+async def _read_body(portal: Portal, request: Request) -> bytes:
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != _JSON:
         raise Problem("media-type", f"Send the body with Content-Type: {_JSON}.")
     try:
-        body = await read_body(request, portal.settings.max_api_body_bytes)
+        return await read_body(request, portal.settings.max_api_body_bytes)
     except HTTPException:
         raise Problem("too-large", f"At most {portal.settings.max_api_body_bytes} bytes.") from None
+
+
+def _decode(body: bytes, endpoint: Endpoint) -> Any:  # noqa: ANN401 - the endpoint's type
+    if b"\\u0000" in body:
+        raise Problem("invalid", "A text cannot contain the character NUL.")
     try:
         return msgspec.json.decode(body, type=endpoint.request)
     except msgspec.ValidationError as error:
@@ -137,6 +151,8 @@ def read_query(request: Request, kind: type[Any]) -> Any:  # noqa: ANN401 - the 
     for name, value in request.query_params.multi_items():
         if name in given:
             raise Problem("invalid", "This parameter is given twice.", field=name)
+        if "\0" in value:
+            raise Problem("invalid", "A text cannot contain the character NUL.", field=name)
         given[name] = value
     try:
         return msgspec.convert(given, kind, strict=False)

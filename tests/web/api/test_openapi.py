@@ -1,0 +1,102 @@
+"""The API's description: it is valid OpenAPI 3.1, and its examples do what they show."""
+
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import csms
+from csms.web.api.endpoint import Endpoint
+from csms.web.api.openapi import describe
+from csms.web.api.problems import PROBLEMS
+from csms.web.api.routes import ENDPOINTS
+from csms.web.api.scopes import MEANINGS, SCOPES
+from tests.conformance.harness import CARD, Operator
+
+DOCUMENT = describe(ENDPOINTS, version=csms.__version__)
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [one for value in node.values() for one in _references(value)]
+    return [one for value in node for one in _references(value)] if isinstance(node, list) else []
+
+
+def test_the_document_names_what_openapi_asks_for() -> None:
+    assert DOCUMENT["openapi"] == "3.1.0"
+    assert DOCUMENT["info"]["title"]
+    assert DOCUMENT["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    operations = [one for path in DOCUMENT["paths"].values() for one in path.values()]
+    assert len(operations) == len(ENDPOINTS)
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    for one in operations:
+        assert one["summary"], one["operationId"]
+        assert {"401", "403", "422", "429", "503"} <= one["responses"].keys()
+
+
+def test_every_schema_is_a_valid_one_and_every_reference_leads_somewhere() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    for reference in _references(DOCUMENT):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    used = {one.rsplit("/", 1)[1] for one in _references(DOCUMENT)}
+    assert used == schemas.keys()
+
+
+def test_parameters_in_paths_are_described() -> None:
+    for path, operations in DOCUMENT["paths"].items():
+        named = set(re.findall(r"{(\w+)}", path))
+        for operation in operations.values():
+            described = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+            assert described == named, path
+
+
+def test_bodies_and_queries_refuse_what_they_do_not_know() -> None:
+    for endpoint in ENDPOINTS:
+        for kind in (endpoint.request, endpoint.query):
+            if kind is not None and kind is not bytes:
+                assert kind.__struct_config__.forbid_unknown_fields, f"{endpoint.method} {endpoint.path}: {kind}"
+
+
+def test_every_scope_has_words_and_every_named_problem_exists() -> None:
+    assert set(MEANINGS) == set(SCOPES)
+    for endpoint in ENDPOINTS:
+        assert set(endpoint.problems) <= PROBLEMS.keys()
+
+
+async def test_the_document_is_served_without_a_key(operator: Operator) -> None:
+    response = await operator.http.get("/api/v1/openapi.json", headers={"Authorization": ""})
+    assert response.status_code == 200
+    assert response.json() == DOCUMENT
+
+
+def _address(endpoint: Endpoint) -> str:
+    path = endpoint.path.replace("{id_tag}", CARD)
+    return re.sub(r"{\w+:int}", "1", path)
+
+
+WITH_EXAMPLES = [one for one in ENDPOINTS if one.example is not None]
+
+
+@pytest.mark.parametrize("endpoint", WITH_EXAMPLES, ids=lambda one: f"{one.method} {one.path}")
+async def test_an_example_does_what_it_shows(operator: Operator, endpoint: Endpoint) -> None:
+    if endpoint.path.endswith("/unblock"):
+        await operator.post(f"/cards/{CARD}/block")
+    headers = {"Idempotency-Key": "example-1"}
+    response = await operator.http.request(
+        endpoint.method, f"/api/v1{_address(endpoint)}", json=endpoint.example, headers=headers
+    )
+    assert response.status_code in {endpoint.status, *endpoint.more}, response.text
+    again = await operator.http.request(
+        endpoint.method, f"/api/v1{_address(endpoint)}", json=endpoint.example, headers=headers
+    )
+    assert (again.status_code, again.content) == (response.status_code, response.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_every_body_has_an_example() -> None:
+    for endpoint in ENDPOINTS:
+        assert (endpoint.example is None) == (endpoint.request is None), f"{endpoint.method} {endpoint.path}"
