@@ -4,9 +4,10 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 import uvicorn
@@ -18,11 +19,13 @@ from csms.charging.engine import Engine
 from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
 from csms.commands.expiry import Expiry
+from csms.commands.file_work import FileWork
 from csms.commands.settings_checks import SettingsChecks
 from csms.commands.upkeep import Upkeep
 from csms.config import Settings
 from csms.connections import Connections
 from csms.errors import ConfigurationError
+from csms.ftp import FtpServer
 from csms.installation import Installation, open_installation
 from csms.message_log.recorder import Recorder
 from csms.message_log.store import MessageStore
@@ -69,13 +72,7 @@ async def run(
     with installation.database.unit_of_work() as connection:
         store.forget_connections(connection, settings.node_name)
     connections = Connections()
-    dispatcher = Dispatcher(
-        installation.database,
-        engine,
-        connections,
-        call_timeout_s=settings.call_timeout_s,
-        poll_s=settings.command_poll_s,
-    )
+    dispatcher = _dispatcher(installation, connections)
     central_system = CentralSystem(settings, engine, connections, dispatcher, clock.now)
     engine.on_commands = dispatcher.ring
     guards = Guards(engine, clock.now, connections.lag_ms)
@@ -84,12 +81,10 @@ async def run(
     expiry = Expiry(installation.database, engine, clock.now, call_timeout_s=settings.call_timeout_s)
     engine.on_watches = guards.watch
     central_system.on_watches = guards.watch
-    messages = MessageStore(installation.database)
-    recorder = Recorder(messages, settings, clock.now)
-    if settings.message_log_days:
-        central_system.on_frame = recorder.note
+    messages, recorder = _recording(installation, central_system)
     engine.on_availability = central_system.on_availability
     portal_socket = _bind(settings)
+    installation, ftp = _with_files(installation, portal_socket)
     engine.start()
     recorder.start()
     try:
@@ -99,13 +94,10 @@ async def run(
         running = Running(installation, central_system.port, portal_socket.getsockname()[1], tls_port)
         log.info("serving", ocpp_port=running.ocpp_port, tls_port=tls_port, portal_port=running.portal_port)
         watching = engine.watch(3 * settings.statement_timeout_s)
-        if tls_port is not None:
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(central_system.tls.reload()))
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
-        nightly, expiring = Nightly(installation, clock.now).run(), expiry.run()
-        secure = (central_system.tls.watch(),) if tls_port is not None else ()
-        tasks = [asyncio.create_task(each) for each in (*work, nightly, expiring, upkeep.run(), *secure)]
+        nightly, files = Nightly(installation, clock.now).run(), FileWork(installation, clock.now).run()
+        kept = (nightly, files, ftp.run(), expiry.run(), upkeep.run(), *_watching_tls(central_system))
+        tasks = [asyncio.create_task(each) for each in (*work, *kept)]
         if on_ready is not None:
             on_ready(running)
         waiting = asyncio.create_task(stop.wait())
@@ -119,7 +111,28 @@ async def run(
         await engine.stop()
         await asyncio.to_thread(recorder.stop)
         messages.close()
+        ftp.close()
         portal_socket.close()
+
+
+def _dispatcher(installation: Installation, connections: Connections) -> Dispatcher:
+    settings = installation.settings
+    return Dispatcher(
+        installation.database,
+        installation.engine,
+        connections,
+        call_timeout_s=settings.call_timeout_s,
+        poll_s=settings.command_poll_s,
+    )
+
+
+def _recording(installation: Installation, central_system: CentralSystem) -> tuple[MessageStore, Recorder]:
+    """Keep the message log, where one is wanted."""
+    messages = MessageStore(installation.database)
+    recorder = Recorder(messages, installation.settings, clock.now)
+    if installation.settings.message_log_days:
+        central_system.on_frame = recorder.note
+    return messages, recorder
 
 
 class _Portal:
@@ -155,6 +168,26 @@ class _Portal:
     def stop(self) -> None:
         """Let open requests end."""
         self._server.should_exit = True
+
+
+def _watching_tls(central_system: CentralSystem) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Look after the certificates where there is TLS: now and then, and when SIGHUP says so."""
+    if central_system.tls_port is None:
+        return ()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(central_system.tls.reload()))
+    return (central_system.tls.watch(),)
+
+
+def _with_files(installation: Installation, portal_socket: socket.socket) -> tuple[Installation, FtpServer]:
+    """Take the port of FTP, and name the ports that links lead to as they are: a setting may have left them open."""
+    try:
+        ftp = FtpServer(installation, clock.now)
+    except ConfigurationError:
+        portal_socket.close()
+        raise
+    ports = {"portal_port": portal_socket.getsockname()[1], "ftp_port": ftp.port or installation.settings.ftp_port}
+    return replace(installation, settings=installation.settings.model_copy(update=ports)), ftp
 
 
 async def _start(central_system: CentralSystem, settings: Settings) -> None:
