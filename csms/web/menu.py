@@ -19,6 +19,7 @@ MENU = (
     MenuEntry("/desk", "Cash desk", "use the cash desk", "Cards"),
     MenuEntry("/stations", "Stations", "see stations", "Charging"),
     MenuEntry("/settings", "Station settings", "see stations", "Charging"),
+    MenuEntry("/charging-profiles", "Charging profiles", "see stations", "Charging"),
     MenuEntry("/transactions", "Transactions", "see transactions", "Charging"),
     MenuEntry("/review", "To review", "see review items", "Charging"),
     MenuEntry("/alarms", "Alarms", "see alarms", "Charging"),

@@ -20,6 +20,7 @@ Permission = Literal[
     "see stations",
     "command stations",  # remote start and stop
     "manage stations",  # adopt, add, new key
+    "manage charging profiles",  # of the library
     "see transactions",
     "see the journal",
     "see tariffs",
@@ -58,6 +59,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         {
             "see stations",
             "command stations",
+            "manage charging profiles",
             "see transactions",
             "see a card",
             "print receipts",

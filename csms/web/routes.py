@@ -12,7 +12,17 @@ from csms.web.administration import stations as station_administration
 from csms.web.cashier import customers, desk, plastic, sell, top_up
 from csms.web.guard import Page
 from csms.web.menu import entries_for
-from csms.web.operations import alarms, dashboard, review, settings, stations, transactions
+from csms.web.operations import (
+    alarms,
+    dashboard,
+    profile_editor,
+    profiles,
+    review,
+    settings,
+    station_profiles,
+    stations,
+    transactions,
+)
 from csms.web.receipts import pages as receipts
 from csms.web.visit import Visit
 
@@ -70,6 +80,16 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/settings", settings.show_list, "see stations"),
     Page("GET", "/station-groups/{group_id:int}/settings", group_settings.show, "manage stations"),
     Page("POST", "/station-groups/{group_id:int}/settings", group_settings.change, "manage stations"),
+    Page("GET", "/charging-profiles", profiles.show_list, "see stations"),
+    Page("GET", "/charging-profiles/new", profile_editor.show, "manage charging profiles"),
+    Page("POST", "/charging-profiles/new", profile_editor.edit, "manage charging profiles"),
+    Page("GET", "/charging-profiles/{library_id:int}", profiles.show_one, "see stations"),
+    Page("POST", "/charging-profiles/{library_id:int}/send", profiles.send, "command stations"),
+    Page("POST", "/charging-profiles/{library_id:int}/remove", profiles.remove, "manage charging profiles"),
+    Page("GET", "/stations/{charge_point_id:int}/profiles", station_profiles.show, "see stations"),
+    Page("POST", "/stations/{charge_point_id:int}/profiles/send", station_profiles.send, "command stations"),
+    Page("POST", "/stations/{charge_point_id:int}/profiles/clear", station_profiles.clear, "command stations"),
+    Page("POST", "/stations/{charge_point_id:int}/profiles/composite", station_profiles.ask, "command stations"),
     Page("GET", "/transactions", transactions.show_list, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}", transactions.show_one, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}/live", transactions.live, "see transactions", live=True),

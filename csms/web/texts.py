@@ -68,6 +68,10 @@ WORDS: dict[str, str] = {
     "reason missing": "Please give a reason, up to 300 characters.",
     "energy missing": "Please enter the energy.",
     "energy too much": "That is more than one transaction can be.",
+    # purposes of charging profiles
+    "ChargePointMaxProfile": "Limit of the whole station",
+    "TxDefaultProfile": "Default for every transaction",
+    "TxProfile": "One transaction",
     # parts of a charge
     "energy": "Energy",
     "time": "Time",
