@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from chargepoint_sim.authorization import ACCEPTED, IdTagInfo, Verdict
+from chargepoint_sim.authorization import Verdict
 from chargepoint_sim.connector import ERROR_CODES, NO_ERROR, Connector, Permit, Reservation
 from chargepoint_sim.errors import NotPossibleError
 from chargepoint_sim.events import CardAnswered, Noted
+from chargepoint_sim.local_list import ACCEPTED, IdTagInfo
 
 if TYPE_CHECKING:
     from chargepoint_sim.car import Car
@@ -145,38 +146,66 @@ class Acts:
     def place_for(self, connector_id: int | None, id_tag: str) -> Connector | None:
         """Where a remote start may begin: the connector it names, or one with a cable in, or a free one."""
         wanted = [one for one in self.outlets if connector_id in {None, one.connector_id}]
-        fitting = [one for one in wanted if self._admits(one, id_tag, None)]
+        fitting = [one for one in wanted if self._may_admit(one, id_tag)]
         return next(iter(sorted(fitting, key=lambda one: one.car is None)), None)
+
+    def _may_admit(self, connector: Connector, id_tag: str) -> bool:
+        """Whether a card may begin here as far as is known; its parent is known only once it is authorized."""
+        reservation = connector.reservation
+        if reservation is not None and reservation.parent_id_tag is not None:
+            return connector.free
+        return self._admits(connector, id_tag, None)
 
     async def remote_start(self, connector: Connector, id_tag: str, profile: Profile | None) -> None:
         """What follows an accepted RemoteStartTransaction (5.11)."""
         verdict = REMOTE
         if self._tools.configuration.flag("AuthorizeRemoteTxRequests"):
             verdict = await self._tools.authorizer.decide(id_tag)
-        if verdict.accepted and not connector.free:
+        if verdict.accepted and not self._admits(connector, id_tag, verdict.info.parent_id_tag):
             verdict = Verdict(IdTagInfo("Blocked"), "the connector's state")
         self._tell(connector, id_tag, verdict)
         if verdict.accepted:
             self._permit(connector, Permit(id_tag, verdict.info.parent_id_tag, profile))
 
-    def reserve(self, reservation: Reservation) -> str:
-        """ReserveNow (5.13). Returns the ReservationStatus."""
+    @property
+    def reservations(self) -> tuple[Reservation, ...]:
+        """The reservations that hold now."""
+        return tuple(one.reservation for one in self._connectors.values() if one.reservation is not None)
+
+    def reserve(self, reservation: Reservation, *, replaces: bool = False) -> str:
+        """ReserveNow (5.13). Returns the ReservationStatus. replaces: a reserved connector may be reserved anew."""
         if reservation.connector_id not in self._connectors:
+            return "Rejected"
+        zero = not reservation.connector_id
+        if zero and not self._tools.configuration.flag("ReserveConnectorZeroSupported"):
             return "Rejected"
         connector = self._connectors[reservation.connector_id]
         same = connector.reservation is not None and connector.reservation.reservation_id == reservation.reservation_id
         status = connector.status
         if status in {"Faulted", "Unavailable"}:
             return status
-        if reservation.connector_id and status != "Available" and not (status == "Reserved" and same):
-            return "Occupied"
-        if not reservation.connector_id and not any(one.status == "Available" for one in self.outlets):
+        if zero and (refusal := self._no_place_for_reservation()):
+            return refusal
+        if not zero and status != "Available" and not (status == "Reserved" and (same or replaces)):
             return "Occupied"
         self.cancel_reservation(reservation.reservation_id)
+        self.keep_reservation(reservation)
+        return ACCEPTED
+
+    def _no_place_for_reservation(self) -> str | None:
+        """Why no connector at all can be kept free: the status they share, or that they are in use."""
+        statuses = {one.status for one in self.outlets}
+        if "Available" in statuses:
+            return None
+        return statuses.pop() if statuses in ({"Faulted"}, {"Unavailable"}) else "Occupied"
+
+    def keep_reservation(self, reservation: Reservation) -> None:
+        """Reserve a connector until the reservation expires, is used or is cancelled."""
+        connector = self._connectors[reservation.connector_id]
         connector.reservation = reservation
         self._tools.spawn(self._expire(reservation))
         self._transactions.refresh(connector)
-        return ACCEPTED
+        self._tools.save()
 
     def cancel_reservation(self, reservation_id: int) -> bool:
         """CancelReservation (5.2); False for an id that is not known."""
@@ -184,8 +213,15 @@ class Acts:
             if connector.reservation is not None and connector.reservation.reservation_id == reservation_id:
                 connector.reservation = None
                 self._transactions.refresh(connector)
+                self._tools.save()
                 return True
         return False
+
+    def _end_reservation(self, connector: Connector) -> None:
+        """A connector that is broken or out of use is reserved for nobody (5.13)."""
+        if connector.reservation is not None:
+            self._note(f"reservation {connector.reservation.reservation_id} has ended with the connector")
+            connector.reservation = None
 
     async def _expire(self, reservation: Reservation) -> None:
         await asyncio.sleep(self._tools.clock.real_s_until(reservation.expires_at))
@@ -204,7 +240,9 @@ class Acts:
                 connector.becomes_operative = operative
                 answer = "Scheduled"
             else:
-                connector.operative, connector.permit = operative, None
+                connector.operative, connector.permit, connector.becomes_operative = operative, None, None
+            if not operative:
+                self._end_reservation(connector)
             self._transactions.refresh(connector)
         self._tools.save()
         return answer
@@ -218,6 +256,7 @@ class Acts:
         if error_code != NO_ERROR:
             self._transactions.stop(connector, "Other")
             connector.permit = None
+            self._end_reservation(connector)
         connector.error_code = error_code
         self._transactions.refresh(connector)
 
@@ -226,10 +265,18 @@ class Acts:
         for connector in self.outlets:
             self._transactions.stop(connector, reason)
 
+    def restart_registers(self) -> None:
+        """Let the registers begin at 0 again, as those of some stations do with a reboot."""
+        for connector in self.outlets:
+            self._transactions.advance(connector)
+            connector.meter.register_wh = 0.0
+
     def restarted(self) -> None:
         """What a boot forgets: cards that waited, and that a transaction has just ended."""
         for connector in self.outlets:
-            connector.permit, connector.finishing = None, False
+            connector.permit = None
+            connector.finishing = False
+            connector.updating = False
             connector.reported = None
             if connector.becomes_operative is not None:
                 connector.operative, connector.becomes_operative = connector.becomes_operative, None

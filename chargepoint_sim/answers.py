@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chargepoint_sim.authorization import IdTagInfo
+from chargepoint_sim.local_list import IdTagInfo
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -49,3 +49,9 @@ class DataTransferAnswer(msgspec.Struct, frozen=True):
 
     status: str
     data: str | None = None
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    """An answer that is a status alone: SignCertificate.conf."""
+
+    status: str

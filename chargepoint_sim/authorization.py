@@ -5,47 +5,20 @@ Knows no connector. Id tags are compared without case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from chargepoint_sim.clock import read
 from chargepoint_sim.errors import NotAnsweredError
+from chargepoint_sim.local_list import ACCEPTED, IdTagInfo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from chargepoint_sim.configuration import Configuration
+    from chargepoint_sim.local_list import LocalList
 
-ACCEPTED = "Accepted"
-LIST_MAX_LENGTH, LIST_MAX_UPDATE = 1_000, 500
 CACHE_LIMIT = 1_000
-
-
-class IdTagInfo(msgspec.Struct, frozen=True):
-    """What a central system says of an id tag (7.28)."""
-
-    status: str
-    parent_id_tag: str | None = None
-    expiry_date: str | None = None
-
-    def accepted_at(self, now: datetime) -> bool:
-        """Whether it still lets the card charge. A date that cannot be read is no reason to trust it for ever."""
-        if self.status != ACCEPTED or self.expiry_date is None:
-            return self.status == ACCEPTED
-        try:
-            return now < read(self.expiry_date)
-        except ValueError:
-            return False
-
-
-class ListEntry(msgspec.Struct, frozen=True):
-    """One entry of SendLocalList; without id_tag_info a differential update removes the card."""
-
-    id_tag: str
-    id_tag_info: IdTagInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -61,29 +34,6 @@ class Verdict:
         return self.info.status == ACCEPTED
 
 
-@dataclass
-class LocalList:
-    """The local authorization list with its version; -1 is never used, 0 is an empty list."""
-
-    version: int = 0
-    entries: dict[str, IdTagInfo] = field(default_factory=dict)
-
-    def update(self, version: int, kind: str, entries: tuple[ListEntry, ...]) -> str:
-        """SendLocalList (5.15). Returns the UpdateStatus."""
-        if kind == "Differential" and version <= self.version:
-            return "VersionMismatch"
-        kept = dict(self.entries) if kind == "Differential" else {}
-        for entry in entries:
-            if entry.id_tag_info is None:
-                kept.pop(entry.id_tag.casefold(), None)
-            else:
-                kept[entry.id_tag.casefold()] = entry.id_tag_info
-        if len(entries) > LIST_MAX_UPDATE or len(kept) > LIST_MAX_LENGTH:
-            return "Failed"
-        self.version, self.entries = version, kept
-        return ACCEPTED
-
-
 class Authorizer:
     """Decides about cards for one station.
 
@@ -96,13 +46,14 @@ class Authorizer:
         ask: Callable[[str], Awaitable[IdTagInfo]],
         online: Callable[[], bool],
         now: Callable[[], datetime],
+        local_list: LocalList,
     ) -> None:
         self._configuration = configuration
         self._ask = ask
         self._online = online
         self._now = now
-        self.local_list = LocalList()
-        self._cache: dict[str, IdTagInfo] = {}
+        self.local_list = local_list
+        self.cache: dict[str, IdTagInfo] = {}
 
     async def decide(self, id_tag: str) -> Verdict:
         """Decide whether a card may charge."""
@@ -122,21 +73,21 @@ class Authorizer:
         """Keep what the central system said in the cache, if there is to be one."""
         if not self._configuration.flag("AuthorizationCacheEnabled"):
             return
-        self._cache.pop(id_tag.casefold(), None)
-        self._cache[id_tag.casefold()] = info
-        if len(self._cache) > CACHE_LIMIT:
-            self._cache.pop(next(iter(self._cache)))
+        self.cache.pop(id_tag.casefold(), None)
+        self.cache[id_tag.casefold()] = info
+        if len(self.cache) > CACHE_LIMIT:
+            self.cache.pop(next(iter(self.cache)))
 
     def clear_cache(self) -> bool:
         """ClearCache (5.4); False while the cache is switched off."""
-        self._cache.clear()
+        self.cache.clear()
         return self._configuration.flag("AuthorizationCacheEnabled")
 
     def _known(self, id_tag: str) -> Verdict | None:
         listed = self.local_list.entries.get(id_tag.casefold())
         if listed is not None and self._configuration.flag("LocalAuthListEnabled"):
             return self._verdict(listed, "local list")
-        cached = self._cache.get(id_tag.casefold())
+        cached = self.cache.get(id_tag.casefold())
         if cached is not None and self._configuration.flag("AuthorizationCacheEnabled"):
             return self._verdict(cached, "cache")
         return None

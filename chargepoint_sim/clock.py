@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Timestamps = Literal["real", "simulated"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_now() -> datetime:
@@ -63,6 +64,7 @@ class Clock:
         self._monotonic = monotonic
         self._begin_s = monotonic()
         self._begin = begin or wall()
+        self._behind = timedelta(0)
 
     def elapsed_s(self) -> float:
         """Simulated seconds since this clock was made."""
@@ -71,8 +73,16 @@ class Clock:
     def now(self) -> datetime:
         """The moment that goes into messages."""
         if self.timestamps == "real":
-            return self._wall()
-        return self._begin + timedelta(seconds=self.elapsed_s())
+            return self._wall() - self._behind
+        return self._begin + timedelta(seconds=self.elapsed_s()) - self._behind
+
+    def lose_time(self) -> None:
+        """Begin in 1970, as a station without a battery does."""
+        self._behind += self.now() - EPOCH
+
+    def take_time(self) -> None:
+        """Be told the time, and be right again."""
+        self._behind = timedelta(0)
 
     async def sleep(self, simulated_s: float) -> None:
         """Let simulated seconds pass."""

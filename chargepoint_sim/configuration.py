@@ -1,8 +1,8 @@
 """The standard configuration keys of a charge point: their types, their defaults and who may change them.
 
-OCPP 1.6 section 9. Values are kept as the text the wire carries; the properties read them as what they mean.
-Keys that a simulated station has no use for (ResetRetries, ConnectorPhaseRotation, UnlockConnectorOnEVSideDisconnect)
-are kept and reported, and change nothing.
+OCPP 1.6 section 9 and the Security Whitepaper's keys. Values are kept as the text the wire carries; the properties read
+them as what they mean. Keys that a simulated station has no use for (BlinkRepeat, LightIntensity, ResetRetries,
+ConnectorPhaseRotation, UnlockConnectorOnEVSideDisconnect) are kept and reported, and change nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Kind = Literal["bool", "int", "measurands", "key", "text"]
 Answer = Literal["Accepted", "Rejected", "RebootRequired", "NotSupported"]
 KEY_BYTES_MIN, KEY_BYTES_MAX = 8, 20
 TEXT_LIMIT = 500
+FEATURE_PROFILES = "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger"
 
 
 @dataclass(frozen=True)
@@ -44,43 +45,75 @@ class KeyValue:
 
 
 def _keys(connectors: int) -> tuple[Key, ...]:
-    profiles = "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger"
+    return (*_core_keys(connectors), *_profile_keys(), *_security_keys())
+
+
+def _core_keys(connectors: int) -> tuple[Key, ...]:
+    """Section 9.1."""
     return (
         Key("AllowOfflineTxForUnknownId", "bool", "false"),
         Key("AuthorizationCacheEnabled", "bool", "false"),
-        Key("AuthorizationKey", "key", "", secret=True),
         Key("AuthorizeRemoteTxRequests", "bool", "true"),
-        Key("ChargeProfileMaxStackLevel", "int", "9", readonly=True),
-        Key("ChargingScheduleAllowedChargingRateUnit", "text", "Current,Power", readonly=True),
-        Key("ChargingScheduleMaxPeriods", "int", "24", readonly=True),
+        Key("BlinkRepeat", "int", "3"),
         Key("ClockAlignedDataInterval", "int", "0", maximum=86_400),
         Key("ConnectionTimeOut", "int", "60"),
         Key("ConnectorPhaseRotation", "text", "0.RST"),
+        Key("ConnectorPhaseRotationMaxLength", "int", str(connectors + 1), readonly=True),
         Key("GetConfigurationMaxKeys", "int", "50", readonly=True),
         Key("HeartbeatInterval", "int", "300"),
-        Key("LocalAuthListEnabled", "bool", "false"),
-        Key("LocalAuthListMaxLength", "int", "1000", readonly=True),
+        Key("LightIntensity", "int", "80", maximum=100),
         Key("LocalAuthorizeOffline", "bool", "true"),
         Key("LocalPreAuthorize", "bool", "false"),
-        Key("MaxChargingProfilesInstalled", "int", "20", readonly=True),
         Key("MaxEnergyOnInvalidId", "int", "0"),
         Key("MeterValueSampleInterval", "int", "60"),
         Key("MeterValuesAlignedData", "measurands", ENERGY),
+        Key("MeterValuesAlignedDataMaxLength", "int", str(len(MEASURANDS)), readonly=True),
         Key("MeterValuesSampledData", "measurands", f"{ENERGY},Power.Active.Import"),
+        Key("MeterValuesSampledDataMaxLength", "int", str(len(MEASURANDS)), readonly=True),
         Key("MinimumStatusDuration", "int", "0"),
         Key("NumberOfConnectors", "int", str(connectors), readonly=True),
-        Key("ReserveConnectorZeroSupported", "bool", "true", readonly=True),
         Key("ResetRetries", "int", "0"),
-        Key("SendLocalListMaxLength", "int", "500", readonly=True),
         Key("StopTransactionOnEVSideDisconnect", "bool", "true"),
         Key("StopTransactionOnInvalidId", "bool", "true"),
         Key("StopTxnAlignedData", "measurands", ""),
+        Key("StopTxnAlignedDataMaxLength", "int", str(len(MEASURANDS)), readonly=True),
         Key("StopTxnSampledData", "measurands", ENERGY),
-        Key("SupportedFeatureProfiles", "text", profiles, readonly=True),
+        Key("StopTxnSampledDataMaxLength", "int", str(len(MEASURANDS)), readonly=True),
+        Key("SupportedFeatureProfiles", "text", FEATURE_PROFILES, readonly=True),
+        Key("SupportedFeatureProfilesMaxLength", "int", "6", readonly=True),
         Key("TransactionMessageAttempts", "int", "3"),
         Key("TransactionMessageRetryInterval", "int", "60"),
         Key("UnlockConnectorOnEVSideDisconnect", "bool", "true"),
         Key("WebSocketPingInterval", "int", "60", reboot=True),
+    )
+
+
+def _profile_keys() -> tuple[Key, ...]:
+    """Sections 9.2 to 9.4, the protocols of files, and whether costs are displayed (California Pricing)."""
+    return (
+        Key("ChargeProfileMaxStackLevel", "int", "9", readonly=True),
+        Key("ChargingScheduleAllowedChargingRateUnit", "text", "Current,Power", readonly=True),
+        Key("ChargingScheduleMaxPeriods", "int", "24", readonly=True),
+        Key("CustomDisplayCostAndPrice", "bool", "false", readonly=True),
+        Key("ConnectorSwitch3to1PhaseSupported", "bool", "false", readonly=True),
+        Key("LocalAuthListEnabled", "bool", "false"),
+        Key("LocalAuthListMaxLength", "int", "1000", readonly=True),
+        Key("MaxChargingProfilesInstalled", "int", "20", readonly=True),
+        Key("ReserveConnectorZeroSupported", "bool", "true", readonly=True),
+        Key("SendLocalListMaxLength", "int", "500", readonly=True),
+        Key("SupportedFileTransferProtocols", "text", "FTP,FTPS,HTTP,HTTPS", readonly=True),
+    )
+
+
+def _security_keys() -> tuple[Key, ...]:
+    """The keys of the Security Whitepaper."""
+    return (
+        Key("AdditionalRootCertificateCheck", "bool", "false", readonly=True),
+        Key("AuthorizationKey", "key", "", secret=True),
+        Key("CertificateSignedMaxChainSize", "int", "10000", readonly=True),
+        Key("CertificateStoreMaxLength", "int", "10", readonly=True),
+        Key("CpoName", "text", ""),
+        Key("SecurityProfile", "int", "0", maximum=3),
     )
 
 
@@ -108,16 +141,20 @@ def _listed(value: str) -> tuple[str, ...]:
 
 
 class Configuration:
-    """The values of one station. `changed` is called with the name of each key that changed."""
+    """The values of one station.
+
+    `changed` is called with the name of each key that changed; `vetoes` by lower-case name may refuse a valid value.
+    """
 
     def __init__(self, connectors: int, stored: Mapping[str, str] | None = None) -> None:
-        self._keys = {key.name.lower(): key for key in _keys(connectors)}
+        self._keys = {key.name.lower(): key for key in sorted(_keys(connectors), key=lambda key: key.name)}
         self._values = {name: key.default for name, key in self._keys.items()}
         for name, value in (stored or {}).items():
             key = self._keys.get(name.lower())
             if key is not None and not key.readonly:
                 self._values[name.lower()] = value
         self.changed: Callable[[str], None] = lambda _name: None
+        self.vetoes: dict[str, Callable[[str], bool]] = {}
 
     def change(self, name: str, value: str) -> Answer:
         """What ChangeConfiguration asks (5.3)."""
@@ -126,8 +163,19 @@ class Configuration:
             return "NotSupported"
         if key.readonly or not _valid(key, value):
             return "Rejected"
+        veto = self.vetoes.get(key.name.lower())
+        if veto is not None and veto(value):
+            return "Rejected"
         self.put(key.name, value)
         return "RebootRequired" if key.reboot else "Accepted"
+
+    def build_in(self, name: str, value: str) -> bool:
+        """Give a key the value a station is built with; read-only ones too. False where it cannot have it."""
+        key = self._keys.get(name.lower())
+        if key is None or not _valid(key, value):
+            return False
+        self.put(key.name, value)
+        return True
 
     def put(self, name: str, value: str) -> None:
         """Set a known key from inside the station. Raises KeyError for an unknown one."""
@@ -159,4 +207,5 @@ class Configuration:
 
     def stored(self) -> dict[str, str]:
         """What differs from the defaults, for the state file."""
-        return {key.name: self[key.name] for key in self._keys.values() if self[key.name] != key.default}
+        changeable = (key for key in self._keys.values() if not key.readonly)
+        return {key.name: self[key.name] for key in changeable if self[key.name] != key.default}

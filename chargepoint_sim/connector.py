@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from chargepoint_sim.meter import Meter, Reading
 from chargepoint_sim.profiles import Outlet
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from chargepoint_sim.car import Car
     from chargepoint_sim.profiles import Profile
 
@@ -75,8 +76,7 @@ class Permit:
     profile: Profile | None = None
 
 
-@dataclass(frozen=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """A reserved connector (5.13); connector_id 0 asks for any one to stay free."""
 
     reservation_id: int
@@ -86,10 +86,12 @@ class Reservation:
     expires_at: datetime
 
     def admits(self, id_tag: str, parent_id_tag: str | None) -> bool:
-        """Whether this card is the one it was made for."""
+        """Whether this card is the one it was made for, or one of the same parent."""
         if id_tag.casefold() == self.id_tag.casefold():
             return True
-        return parent_id_tag is not None and parent_id_tag == self.parent_id_tag
+        if parent_id_tag is None or self.parent_id_tag is None:
+            return False
+        return parent_id_tag.casefold() == self.parent_id_tag.casefold()
 
 
 @dataclass
@@ -115,7 +117,10 @@ class Transaction:
 
 @dataclass
 class Connector:
-    """The facts of one connector. finishing: a transaction ended and its cable is still in."""
+    """The facts of one connector.
+
+    finishing: a transaction ended and its cable is still in. updating: new firmware is being installed.
+    """
 
     spec: ConnectorSpec
     meter: Meter
@@ -126,6 +131,7 @@ class Connector:
     operative: bool = True
     becomes_operative: bool | None = None
     finishing: bool = False
+    updating: bool = False
     error_code: str = NO_ERROR
     shown: str = "Available"
     reported: tuple[str, str] | None = None
@@ -139,20 +145,28 @@ class Connector:
     def free(self) -> bool:
         """Whether a card may begin something here."""
         usable = self.operative and self.becomes_operative is not False and self.error_code == NO_ERROR
+        usable = usable and not self.updating
         return usable and self.transaction is None and self.permit is None
+
+    @property
+    def draws(self) -> bool:
+        """Whether a car takes energy here, or would if it were offered some."""
+        running = self.transaction is not None and self.transaction.energised
+        return running and self.car is not None and not self.car.full and self.error_code == NO_ERROR
 
     @property
     def status(self) -> str:  # noqa: PLR0911  a table in prose; the order is the rule
         """The ChargePointStatus (7.7) that the facts amount to."""
         if self.error_code != NO_ERROR:
             return "Faulted"
+        usable = self.operative and not self.updating
         if self.connector_id == 0:
-            return "Available" if self.operative else "Unavailable"
+            return "Available" if usable else "Unavailable"
         if self.transaction is not None:
             return self._status_in_transaction(self.transaction)
         if self.finishing:
             return "Finishing"
-        if not self.operative:
+        if not usable:
             return "Unavailable"
         if self.permit is not None or self.car is not None:
             return "Preparing"

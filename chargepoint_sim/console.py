@@ -10,8 +10,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from chargepoint_sim.car import Car
-from chargepoint_sim.connector import NO_ERROR
+from chargepoint_sim.connector import ERROR_CODES, NO_ERROR
 from chargepoint_sim.errors import SimulatorError
+from chargepoint_sim.inside import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,15 +21,27 @@ if TYPE_CHECKING:
 
 HELP = """\
 plug [CONNECTOR] [SOC%] [KWH]    a car comes, its battery at SOC % of KWH (30 %, 60 kWh)
-card TAG [CONNECTOR]             a card is held to the reader: starts, or stops
+card TAG [CONNECTOR]             a card is held to the reader: starts, or stops (`swipe` is the same)
 unplug [CONNECTOR]               the cable is taken out
 fault CODE [CONNECTOR]           something breaks (GroundFailure, ...); NoError repairs it
+tamper                           the housing is opened
 cut | restore                    the network goes, and comes back
-reset                            the station starts again
+reset [soft]                     the station starts again
+boot                             a BootNotification is sent
+sign                             a certificate is asked for (SignCertificate)
+data VENDOR [MESSAGE] [DATA]     a DataTransfer is sent
+event TYPE [TEXT]                a security event is told
 status                           what every connector shows
+show WHAT                        list, cache, reservations, profiles, certificates, display, or a configuration key
 wait STATUS [CONNECTOR] [S]      wait until a connector shows it (Charging, ...), or the outbox is empty (Delivered)
 sleep S                          wait
 help | quit"""
+WORDS = (
+    *("plug", "card", "swipe", "unplug", "fault", "tamper", "cut", "restore", "reset", "boot", "sign", "data", "event"),
+    *("status", "show", "wait", "sleep", "help", "quit", "soft", "delivered", "online", NO_ERROR, *ERROR_CODES),
+    *("list", "cache", "reservations", "profiles", "certificates", "display"),
+    *("Available", "Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing", "Reserved", "Unavailable"),
+)
 MAX_WAIT_S = 60.0
 
 
@@ -43,10 +56,17 @@ class Console:
             "card": self._card,
             "unplug": self._unplug,
             "fault": self._fault,
+            "swipe": self._card,
+            "tamper": self._tamper,
             "cut": self._cut,
             "restore": self._restore,
             "reset": self._reset,
+            "boot": self._boot,
+            "sign": self._sign,
+            "data": self._data,
+            "event": self._event,
             "status": self._status,
+            "show": self._show,
             "wait": self._wait,
             "sleep": self._sleep,
             "help": self._help,
@@ -106,8 +126,29 @@ class Console:
     async def _restore(self, _words: list[str]) -> None:
         self._station.restore_link()
 
-    async def _reset(self, _words: list[str]) -> None:
-        await self._station.reset(hard=True)
+    async def _reset(self, words: list[str]) -> None:
+        await self._station.reset(hard=words[:1] != ["soft"])
+
+    async def _tamper(self, _words: list[str]) -> None:
+        self._station.tamper()
+
+    async def _boot(self, _words: list[str]) -> None:
+        await self._station.uplink.boot_again()
+
+    async def _sign(self, _words: list[str]) -> None:
+        await self._station.sign_certificate()
+
+    async def _data(self, words: list[str]) -> None:
+        message_id, data = [*words[1:3], None, None][:2]
+        status = await self._station.send_data(words[0], message_id, data)
+        self._write(f"{words[0]}: {status}")
+
+    async def _event(self, words: list[str]) -> None:
+        self._station.security_events.happened(words[0], " ".join(words[1:]))
+
+    async def _show(self, words: list[str]) -> None:
+        for line in shown(self._station, words[0]):
+            self._write(line)
 
     async def _status(self, _words: list[str]) -> None:
         link = "online" if self._station.is_online else "offline"

@@ -23,6 +23,7 @@ from chargepoint_sim.outbox import UNKNOWN_TRANSACTION_ID, Message, Start, Stop,
 
 if TYPE_CHECKING:
     from chargepoint_sim.connector import Connector
+    from chargepoint_sim.habits import Habits
     from chargepoint_sim.meter import Reading
     from chargepoint_sim.transactions import Tools, Transactions
 
@@ -40,13 +41,15 @@ class Line(Protocol):
 
 
 class Delivery:
-    """The two senders of one station. new_ids: a repeated message gets a new message id (the errata allow both)."""
+    """The two senders of one station. settle_s: how long queued messages wait after a reconnect, if that is a habit."""
 
-    def __init__(self, line: Line, tools: Tools, transactions: Transactions, *, new_ids: bool) -> None:
+    def __init__(self, line: Line, tools: Tools, transactions: Transactions, habits: Habits, settle_s: float) -> None:
         self._line = line
         self._tools = tools
         self._transactions = transactions
-        self._new_ids = new_ids
+        self._habits = habits
+        self._settle_s = settle_s
+        self._settling = False
         self._filled = asyncio.Event()
         self._statuses: asyncio.Queue[tuple[Connector, object, tuple[str, str]]] = asyncio.Queue()
 
@@ -59,6 +62,10 @@ class Delivery:
         failures = 0
         while True:
             await self._line.online()
+            if self._settling:
+                self._settling = False
+                await asyncio.sleep(self._settle_s)
+                continue
             message = self._tools.outbox.head
             if message is None:
                 self._filled.clear()
@@ -68,7 +75,7 @@ class Delivery:
                 await self._deliver(message)
             except LinkLostError as error:
                 self._failed(message, error)
-                self._renew(message)
+                self._after_loss(message, error)
                 continue
             except NotAnsweredError as error:
                 failures += 1
@@ -83,20 +90,25 @@ class Delivery:
         if isinstance(message, Start):
             self._transactions.start_failed(message.transaction)
         if failures >= configuration.number("TransactionMessageAttempts"):
-            self._tools.outbox.remove_head()
-            self._tools.events.emit(
-                MessageDropped(
-                    action=action_of(message),
-                    cause=str(error),
-                )
-            )
+            self._drop(message, error)
             return 0
         await asyncio.sleep(configuration.number("TransactionMessageRetryInterval") * failures)
         self._renew(message)
         return failures
 
+    def _after_loss(self, message: Message, error: NotAnsweredError) -> None:
+        """The link went before the answer: repeat the message after the next connection, or forget it by habit."""
+        if self._habits.never_repeats and self._tools.outbox.head is message:
+            self._drop(message, error)
+        else:
+            self._renew(message)
+
+    def _drop(self, message: Message, error: NotAnsweredError) -> None:
+        self._tools.outbox.remove_head()
+        self._tools.events.emit(MessageDropped(action=action_of(message), cause=str(error)))
+
     def _renew(self, message: Message) -> None:
-        if self._new_ids and self._tools.outbox.head is message:
+        if self._habits.new_ids and self._tools.outbox.head is message:
             self._tools.outbox.renew_head(self._tools.new_id())
 
     def _failed(self, message: Message, error: NotAnsweredError) -> None:
@@ -120,6 +132,7 @@ class Delivery:
         else:
             stopped = await self._line.request(_stop_call(message, known), StopAnswer, message.message_id)
             self._tools.outbox.remove_head()
+            await self._after_stop(message, known)
             if message.id_tag is not None and stopped.id_tag_info is not None:
                 self._tools.authorizer.remember(message.id_tag, stopped.id_tag_info)
         self._tools.events.emit(
@@ -129,6 +142,17 @@ class Delivery:
             )
         )
 
+    async def _after_stop(self, message: Stop, known: int | None) -> None:
+        """What some stations send of a transaction that has ended."""
+        try:
+            if self._habits.late_values and message.readings:
+                late = Values("", message.transaction, message.connector_id, message.readings[-1:])
+                await self._line.request(_values_call(late, known), Nothing)
+            if self._habits.stops_twice:
+                await self._line.request(_stop_call(message, known), StopAnswer)
+        except NotAnsweredError as error:
+            self._failed(message, error)
+
     def report_status(self, connector: Connector) -> None:
         """Tell a status if the central system can be told now, and it lasts MinimumStatusDuration (real) seconds."""
         if not self._tools.online():
@@ -137,14 +161,15 @@ class Delivery:
         if minimum_s:
             self._tools.spawn(self._report_lasting(connector, connector.status, minimum_s))
         else:
-            self._queue_status(connector)
+            self.tell_status(connector)
 
     async def _report_lasting(self, connector: Connector, status: str, minimum_s: int) -> None:
         await asyncio.sleep(minimum_s)
         if connector.status == status and connector.reported != (status, connector.error_code):
-            self._queue_status(connector)
+            self.tell_status(connector)
 
-    def _queue_status(self, connector: Connector) -> None:
+    def tell_status(self, connector: Connector) -> None:
+        """Tell the status as it is now, whether or not it was told before."""
         told = (connector.status, connector.error_code)
         notification = call.StatusNotification(
             connector_id=connector.connector_id,
@@ -156,12 +181,13 @@ class Delivery:
 
     def report_all(self, *, again: bool) -> None:
         """After a boot (again) every status; after a mere reconnect those that changed meanwhile."""
+        self._settling = self._habits.statuses_overtake
         while not self._statuses.empty():
             self._statuses.get_nowait()
             self._statuses.task_done()
         for connector in self._transactions.connectors.values():
             if again or connector.reported != (connector.status, connector.error_code):
-                self._queue_status(connector)
+                self.tell_status(connector)
 
     async def send_statuses(self) -> None:
         """Send statuses for ever."""

@@ -3,12 +3,15 @@
     SimulatorError
     ├── UsageError               an argument that cannot work: a URL without ws://, an odd key
     ├── NotPossibleError         what a person asked for does not fit the state, such as plugging in twice
+    ├── CertificateError         a certificate that cannot be trusted
+    ├── TransferError            a file that could not be fetched or brought
     ├── LinkError                no connection came about
     │   ├── UnreachableError     nobody answered there, or it was no WebSocket server
     │   ├── PasswordRefusedError HTTP 401 or 403
     │   ├── UnknownIdentityError HTTP 404
     │   ├── SubprotocolRefusedError  the peer does not speak ocpp1.6
-    │   └── NotAcceptedError     the peer answers, and never accepts the boot
+    │   ├── TlsRefusedError      no common suite, or the peer does not trust the station's certificate
+    │   └── UntrustedError       the station does not trust the peer's certificate
     └── NotAnsweredError         a call without a call result
         ├── CallRefusedError     a call error, or a result that breaks the schema
         ├── AnswerTimeoutError   silence
@@ -32,6 +35,18 @@ class NotPossibleError(SimulatorError):
     """An act of a person that does not fit the state of the station."""
 
 
+class CertificateError(SimulatorError):
+    """A certificate that cannot be trusted; the sentence says why."""
+
+
+class TransferError(SimulatorError):
+    """A file that could not be fetched or brought. status: what LogStatusNotification says of it."""
+
+    def __init__(self, message: str, status: str = "UploadFailure") -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class LinkError(SimulatorError):
     """No connection to the central system came about."""
 
@@ -52,8 +67,12 @@ class SubprotocolRefusedError(LinkError):
     """The peer did not choose ocpp1.6 (OCPP-J 1.6, 3.2)."""
 
 
-class NotAcceptedError(LinkError):
-    """The peer answered, but did not accept the BootNotification."""
+class TlsRefusedError(LinkError):
+    """TLS could not be agreed on, or the peer refused our certificate."""
+
+
+class UntrustedError(LinkError):
+    """The certificate of the peer cannot be trusted."""
 
 
 class NotAnsweredError(SimulatorError):

@@ -32,13 +32,17 @@ class Reading(msgspec.Struct, frozen=True):
 
 @dataclass
 class Meter:
-    """register_wh: energy since the meter was built. power_w, offered_w: now. voltage_v, phases: of the connection."""
+    """register_wh: energy since the meter was built. power_w, offered_w: now. voltage_v, phases: of the connection.
+
+    decimals: written behind the point of energies.
+    """
 
     voltage_v: float
     phases: int
     register_wh: float = 0.0
     power_w: float = 0.0
     offered_w: float = 0.0
+    decimals: int = 0
 
     @property
     def whole_wh(self) -> int:
@@ -62,7 +66,7 @@ class Meter:
         if measurand == "SoC" and soc is None:
             return None
         value, unit = {
-            ENERGY: (f"{self.whole_wh}", "Wh"),
+            ENERGY: (f"{self.whole_wh:.{self.decimals}f}", "Wh"),
             "Power.Active.Import": (f"{self.power_w:.0f}", "W"),
             "Current.Import": (f"{self.power_w / (self.voltage_v * self.phases):.1f}", "A"),
             "Voltage": (f"{self.voltage_v:.1f}", "V"),

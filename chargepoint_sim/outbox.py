@@ -52,6 +52,7 @@ class Stop(msgspec.Struct, frozen=True, tag="StopTransaction"):
     timestamp: str
     reason: str
     readings: tuple[Reading, ...] = ()
+    connector_id: int = 0
 
 
 Message = Start | Values | Stop

@@ -15,7 +15,17 @@ import msgspec
 from chargepoint_sim.clock import read
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
-MAX_STACK_LEVEL, MAX_INSTALLED, MAX_PERIODS = 9, 20, 24
+STATION, DEFAULT, TRANSACTION = "ChargePointMaxProfile", "TxDefaultProfile", "TxProfile"
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a station can follow (the keys of section 9.4). units: of rates, "A" and "W"."""
+
+    max_stack_level: int = 9
+    max_periods: int = 24
+    max_installed: int = 20
+    units: frozenset[str] = frozenset("AW")
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -49,19 +59,23 @@ class Profile(msgspec.Struct, frozen=True):
     valid_from: str | None = None
     valid_to: str | None = None
 
-    @property
-    def sound(self) -> bool:
-        """Whether the station can follow it: its dates can be read, its levels and its periods fit."""
-        starts = [period.start_period for period in self.charging_schedule.charging_schedule_period]
-        if not starts or starts != sorted(starts) or len(starts) > MAX_PERIODS or starts[0] != 0:
+    def fits(self, abilities: Abilities) -> bool:
+        """Whether a station can follow it: its dates can be read, its levels, its periods and its unit fit."""
+        schedule = self.charging_schedule
+        starts = [period.start_period for period in schedule.charging_schedule_period]
+        if not starts or starts != sorted(set(starts)) or len(starts) > abilities.max_periods or starts[0] != 0:
+            return False
+        if self.charging_profile_kind == "Recurring" and None in {self.recurrency_kind, schedule.start_schedule}:
+            return False
+        if schedule.charging_rate_unit not in abilities.units:
             return False
         try:
-            for text in (self.valid_from, self.valid_to, self.charging_schedule.start_schedule):
+            for text in (self.valid_from, self.valid_to, schedule.start_schedule):
                 if text is not None:
                     read(text)
         except ValueError:
             return False
-        return 0 <= self.stack_level <= MAX_STACK_LEVEL
+        return 0 <= self.stack_level <= abilities.max_stack_level
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -106,26 +120,25 @@ def install(installed: tuple[Installed, ...], connector_id: int, profile: Profil
     return (*(one for one in installed if not replaced(one)), Installed(connector_id, profile))
 
 
-def limit_w(installed: tuple[Installed, ...], outlet: Outlet, moment: Moment) -> float:
-    """The power in W that may be offered: the connector's own maximum or what the profiles in force leave of it."""
-    station = _strongest(installed, {"ChargePointMaxProfile"}, outlet, moment)
-    transaction = _strongest(installed, {"TxProfile"}, outlet, moment) if moment.charging_s is not None else None
+def limit_w(installed: tuple[Installed, ...], outlet: Outlet, moment: Moment, sharers: int = 1) -> float:
+    """The power in W that may be offered: the connector's own maximum or what the profiles in force leave of it.
+
+    sharers: among how many connectors what the whole charge point may draw is divided.
+    """
+    station = _strongest(installed, STATION, outlet, moment)
+    transaction = _strongest(installed, TRANSACTION, outlet, moment) if moment.charging_s is not None else None
     if transaction is None:
-        transaction = _strongest(installed, {"TxDefaultProfile"}, outlet, moment)
-    return min([outlet.max_power_w, *(limit for limit in (station, transaction) if limit is not None)])
+        transaction = _strongest(installed, DEFAULT, outlet, moment)
+    shared = None if station is None else station / max(1, sharers)
+    return min([outlet.max_power_w, *(limit for limit in (shared, transaction) if limit is not None)])
 
 
 def composite(installed: tuple[Installed, ...], outlet: Outlet, moment: Moment, duration_s: int) -> tuple[Period, ...]:
     """The limits in W over the coming seconds, for GetCompositeSchedule (5.7)."""
     starts = {0}
     for one in installed:
-        offset = _offset_s(one.profile, moment)
-        if offset is None:
-            continue
-        schedule = one.profile.charging_schedule
-        ends = [schedule.duration] if schedule.duration is not None else []
-        turns = [*(period.start_period for period in schedule.charging_schedule_period), *ends]
-        starts |= {round(turn - offset) for turn in turns if 0 < round(turn - offset) < duration_s}
+        turns = _turns_s(one.profile, moment, duration_s)
+        starts |= {turn for turn in turns if 0 < turn < duration_s}
     periods: list[Period] = []
     for start in sorted(starts):
         limit = round(limit_w(installed, outlet, moment.plus(start)), 1)
@@ -134,14 +147,41 @@ def composite(installed: tuple[Installed, ...], outlet: Outlet, moment: Moment, 
     return tuple(periods)
 
 
-def _strongest(installed: tuple[Installed, ...], purposes: set[str], outlet: Outlet, moment: Moment) -> float | None:
-    """The limit of the highest stack level that says something now; the connector's own goes before connector 0."""
+def _turns_s(profile: Profile, moment: Moment, duration_s: int) -> set[int]:
+    """When, in seconds from now, what a profile says may change."""
+    turns = {
+        round((read(text) - moment.now).total_seconds())
+        for text in (profile.valid_from, profile.valid_to)
+        if text is not None
+    }
+    offset = _offset_s(profile, moment)
+    if offset is None:
+        return turns
+    schedule = profile.charging_schedule
+    within = [period.start_period for period in schedule.charging_schedule_period]
+    within += [schedule.duration] if schedule.duration is not None else []
+    if profile.charging_profile_kind != "Recurring":
+        return turns | {round(turn - offset) for turn in within}
+    cycle_s = _cycle_s(profile)
+    begins = range(0, duration_s + cycle_s, cycle_s)
+    return turns | {round(begin + turn - offset) for begin in begins for turn in within}
+
+
+def _cycle_s(profile: Profile) -> int:
+    return WEEK_S if profile.recurrency_kind == "Weekly" else DAY_S
+
+
+def _strongest(installed: tuple[Installed, ...], purpose: str, outlet: Outlet, moment: Moment) -> float | None:
+    """The limit of the highest stack level that says something now; the connector's own replace those of connector 0.
+
+    Only what was set for a connector replaces what was set for all (3.13.1), whatever the levels.
+    """
     candidates = [
         one
         for one in installed
-        if one.profile.charging_profile_purpose in purposes and one.connector_id in {0, outlet.connector_id}
+        if one.profile.charging_profile_purpose == purpose and one.connector_id in {0, outlet.connector_id}
     ]
-    for one in sorted(candidates, key=lambda one: (one.profile.stack_level, one.connector_id), reverse=True):
+    for one in sorted(candidates, key=lambda one: (one.connector_id, one.profile.stack_level), reverse=True):
         limit = _limit_of(one.profile, outlet, moment)
         if limit is not None:
             return limit
@@ -170,5 +210,5 @@ def _offset_s(profile: Profile, moment: Moment) -> float | None:
         return moment.charging_s
     offset = (moment.now - read(start)).total_seconds()
     if profile.charging_profile_kind == "Recurring":
-        return offset % (WEEK_S if profile.recurrency_kind == "Weekly" else DAY_S)
+        return offset % _cycle_s(profile)
     return offset

@@ -8,12 +8,13 @@
         await station.wait_for_status(1, "Charging")
 
 Decides nothing itself: what happens at the connectors is in `acts.py` and `transactions.py`, the connection in
-`uplink.py`.
+`uplink.py`, what it trusts in `security.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import uuid
 from typing import TYPE_CHECKING, Self
@@ -21,38 +22,57 @@ from typing import TYPE_CHECKING, Self
 from ocpp.v16 import call
 
 from chargepoint_sim.acts import Acts
-from chargepoint_sim.answers import AuthorizeAnswer
-from chargepoint_sim.authorization import Authorizer, IdTagInfo, LocalList, Verdict
+from chargepoint_sim.answers import AuthorizeAnswer, Nothing
+from chargepoint_sim.authorization import Authorizer
 from chargepoint_sim.calls import CentralSystemCalls
 from chargepoint_sim.clock import Clock, written
 from chargepoint_sim.configuration import Configuration
-from chargepoint_sim.connector import ConnectorSpec, ConnectorView, ac, build, view
+from chargepoint_sim.connector import ConnectorSpec, ac, build
 from chargepoint_sim.delivery import Delivery
+from chargepoint_sim.dialling import Address
 from chargepoint_sim.errors import SimulatorError, UsageError
 from chargepoint_sim.events import EventStream
+from chargepoint_sim.firmware import Firmware
 from chargepoint_sim.habits import Habits, Timing
-from chargepoint_sim.link import Address
+from chargepoint_sim.local_list import LocalList
+from chargepoint_sim.logbook import Logbook
 from chargepoint_sim.maintenance import Maintenance
+from chargepoint_sim.nameplate import Nameplate
 from chargepoint_sim.outbox import Outbox, Stop
+from chargepoint_sim.people import People
+from chargepoint_sim.profiles import TRANSACTION
+from chargepoint_sim.proofs import Proofs
+from chargepoint_sim.security import BASIC, NONE, TLS_BASIC, Given, Security
+from chargepoint_sim.security_events import SecurityEvents
+from chargepoint_sim.smart_charging import SmartCharging
 from chargepoint_sim.storage import OpenTransaction, State, StateFile
 from chargepoint_sim.transactions import Tools, Transactions
 from chargepoint_sim.uplink import Surroundings, Uplink
+from chargepoint_sim.uploads import Uploads
+from chargepoint_sim.vendors import Vendors
+from chargepoint_sim.watching import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from chargepoint_sim.car import Car
+    from websockets.asyncio.client import ClientConnection
+
     from chargepoint_sim.connector import Connector
-    from chargepoint_sim.events import Record
+    from chargepoint_sim.link import Link
+    from chargepoint_sim.local_list import IdTagInfo
+
+DECIMALS = 3
 
 
-class Station:
+class Station(Watching, People, Proofs):
     """A charge point with its connectors. Everything it needs to know of time and chance is an argument.
 
-    key: the hex text of AuthorizationKey, empty for none. give_up: a first connection that fails ends it, and every
-    wait raises the LinkError. state_dir: where it keeps what must survive its own restart.
+    key: the hex text of AuthorizationKey, empty for none. given: certificates and TLS. secure_url: where security
+    profiles 2 and 3 connect, if `url` is for ws://. configuration: values of keys, also of read-only ones. give_up: a
+    first connection that fails ends it, and every wait raises the LinkError. state_dir: where it keeps what must
+    survive its own restart.
     """
 
     def __init__(
@@ -61,44 +81,63 @@ class Station:
         url: str,
         *,
         key: str = "",
+        given: Given | None = None,
+        secure_url: str | None = None,
         connectors: Sequence[ConnectorSpec] = (ac(1), ac(2)),
+        nameplate: Nameplate | None = None,
         clock: Clock | None = None,
         seed: int | None = None,
         habits: Habits | None = None,
         timing: Timing | None = None,
         configuration: Mapping[str, str] | None = None,
         state_dir: Path | None = None,
-        ca: Path | None = None,
-        cert: Path | None = None,
-        key_file: Path | None = None,
         give_up: bool = False,
     ) -> None:
         self.identity = identity
-        self.clock = clock or Clock()
+        self.clock, self.nameplate = clock or Clock(), nameplate or Nameplate()
         self.habits, self.timing = habits or Habits(), timing or Timing()
-        self.address = Address(url, identity, ca, cert, key_file)
-        self.address.tls()
+        self.address = Address(url, identity, secure_url)
         self.stream = EventStream(identity, self.clock.now)
+        self.logbook = Logbook(identity)
+        self.stream.listen(self.logbook.write)
         self._random = random.Random(seed if seed is None else f"{seed} {identity}")
+        self._small_ids = itertools.count(1)
         self._file = StateFile(state_dir, identity)
         state = self._file.load()
-        specs = (ConnectorSpec(0), *connectors)
         self.configuration = Configuration(len(connectors), state.configuration)
         self._given_key = key or state.given_key
         self._configure(key, configuration or {}, state)
+        self.security = Security(
+            self.address, given or Given(), state.security, self.configuration, self.habits, self.clock
+        )
+        self.security_events = SecurityEvents(self.clock, self.stream, self._online, self._tell, self.save)
         self.outbox = Outbox(state.messages, state.transaction_ids, state.next_transaction)
-        self.authorizer = Authorizer(self.configuration, self._authorize, lambda: self.is_online, self.clock.now)
-        self.authorizer.local_list = LocalList(state.list_version, dict(state.list_entries))
-        built = {spec.connector_id: build(spec, state.registers.get(spec.connector_id, 0.0)) for spec in specs}
-        tools = self._tools()
-        self.transactions = Transactions(tools, built)
-        self.acts = Acts(tools, self.transactions)
-        self.maintenance = Maintenance(self, self.timing.maintenance_s)
-        self._failure: BaseException | None = None
+        self.authorizer = Authorizer(
+            self.configuration, self._authorize, lambda: self.is_online, self.clock.now, self.local_list
+        )
+        self.vendors = Vendors(self.configuration)
+        self._build((ConnectorSpec(0), *connectors), state)
+        self.failure: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.uplink = Uplink(self._surroundings(), give_up=give_up)
-        self.delivery = Delivery(self.uplink, tools, self.transactions, new_ids=self.habits.new_ids)
+        self.delivery = Delivery(self.uplink, self._tools_made, self.transactions, self.habits, self.timing.settle_s)
         self._restore(state)
+        self._kept_reservations = state.reservations
+
+    def _build(self, specs: Sequence[ConnectorSpec], state: State) -> None:
+        """The connectors and what acts on them."""
+        built = {spec.connector_id: build(spec, state.registers.get(spec.connector_id, 0.0)) for spec in specs}
+        for connector in built.values():
+            connector.meter.decimals = DECIMALS if self.habits.decimal_values else 0
+        self._tools_made = self._tools()
+        self.transactions = Transactions(self._tools_made, built)
+        self.acts = Acts(self._tools_made, self.transactions)
+        self.smart_charging = SmartCharging(self.configuration, self.transactions, self.clock)
+        self.maintenance = Maintenance(self)
+        self.uploads = Uploads(self)
+        self.firmware = Firmware(
+            self, state.firmware_version or self.nameplate.firmware_version, self.timing.maintenance_s
+        )
 
     def _configure(self, key: str, given: Mapping[str, str], state: State) -> None:
         """Preset the configuration by the rules of ChangeConfiguration. Raises UsageError.
@@ -109,9 +148,16 @@ class Station:
             message = "the key is no hex text of 8 to 20 bytes"
             raise UsageError(message)
         for name, value in given.items():
-            if self.configuration.change(name, value) not in {"Accepted", "RebootRequired"}:
+            if not self.configuration.build_in(name, value):
                 message = f"the configuration key {name} cannot be {value}"
                 raise UsageError(message)
+        number = self.configuration.number
+        self.local_list = LocalList(
+            state.list_version,
+            dict(state.list_entries),
+            number("LocalAuthListMaxLength"),
+            number("SendLocalListMaxLength"),
+        )
 
     def _tools(self) -> Tools:
         return Tools(
@@ -134,7 +180,8 @@ class Station:
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
-            address=self.address,
+            dial=self.security.dial,
+            boot_notification=lambda: self.nameplate.boot_notification(self.identity, self.firmware.version),
             configuration=self.configuration,
             habits=self.habits,
             timing=self.timing,
@@ -142,14 +189,24 @@ class Station:
             events=self.stream,
             new_id=self._new_id,
             spawn=self.spawn,
-            make_link=lambda connection: CentralSystemCalls(self, connection, self.timing.answer_s),
+            make_link=self._make_link,
             came_online=self._came_online,
             went_offline=self._went_offline,
+            refused=self.link_refused,
             failed=self._fail,
         )
 
+    def _make_link(self, connection: ClientConnection) -> Link:
+        self._small_ids = itertools.count(1)
+        return CentralSystemCalls(self, connection, self.timing.answer_s)
+
+    def _new_id(self) -> str:
+        if self.habits.small_ids:
+            return str(next(self._small_ids))
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
     def _restore(self, state: State) -> None:
-        """Availability as it was; transactions that were running ended with the power (4.10, reason PowerLoss)."""
+        """Take up what outlived a restart; transactions that were running ended with the power (4.10, PowerLoss)."""
         for connector in self.transactions.connectors.values():
             connector.operative = connector.connector_id not in state.inoperative
             connector.shown = connector.status
@@ -165,20 +222,25 @@ class Station:
                     reason="PowerLoss",
                 )
             )
-
-    def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        self.transactions.profiles = state.profiles
+        self.authorizer.cache.update(state.cache)
+        self.security_events.restore(state.security_events)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self.outbox.changed = self._outbox_changed
         self.configuration.changed = self._configuration_changed
+        if self.habits.clock_1970:
+            self.clock.lose_time()
+        for reservation in self._kept_reservations:
+            self.acts.keep_reservation(reservation)
         self.save()
         for routine in (
             self.uplink.stay_connected(),
             self.delivery.empty_outbox(),
             self.delivery.send_statuses(),
+            self.security_events.tell(),
             self.maintenance.heartbeats(),
             self.maintenance.aligned_readings(),
         ):
@@ -194,14 +256,19 @@ class Station:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.stream.end()
-        if error is None and self._failure is not None and not isinstance(self._failure, SimulatorError):
-            raise self._failure
+        if error is None and self.failure is not None and not isinstance(self.failure, SimulatorError):
+            raise self.failure
 
-    def spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+    def start(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run something beside; if it breaks, every wait raises what broke it."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
+
+    def spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        """The same, for those who need not hold it."""
+        self.start(coroutine)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -209,11 +276,13 @@ class Station:
             self._fail(task.exception())
 
     def _fail(self, error: BaseException | None) -> None:
-        self._failure = self._failure or error
+        self.failure = self.failure or error
         self.stream.wake()
 
     def save(self) -> None:
         """Write the state file."""
+        if not self._file.keeps:
+            return
         connectors = self.transactions.connectors.values()
         running = ((one.transaction, one) for one in connectors)
         self._file.save(
@@ -226,8 +295,14 @@ class Station:
                 next_transaction=self.outbox.next_transaction,
                 open_transactions=tuple(OpenTransaction(t.number, one.connector_id) for t, one in running if t),
                 inoperative=tuple(one.connector_id for one in connectors if not one.operative),
-                list_version=self.authorizer.local_list.version,
-                list_entries=self.authorizer.local_list.entries,
+                list_version=self.local_list.version,
+                list_entries=self.local_list.entries,
+                cache=self.authorizer.cache,
+                profiles=tuple(one for one in self.profiles if one.profile.charging_profile_purpose != TRANSACTION),
+                reservations=self.reservations,
+                firmware_version=self.firmware.version,
+                security=self.security.stored(),
+                security_events=tuple(self.security_events.waiting),
             )
         )
 
@@ -238,14 +313,22 @@ class Station:
 
     def _configuration_changed(self, name: str) -> None:
         self.maintenance.configuration_changed(name)
+        if name in {"AuthorizationKey", "SecurityProfile"}:
+            told = self.security.profile >= TLS_BASIC
+            self.security_events.happened("ReconfigurationOfSecurityParameters", name, told=told)
+        if name == "AuthorizationKey":
+            if self.security.profile == NONE:
+                self.configuration.put("SecurityProfile", str(BASIC))
+            self.spawn(self.use_new_password())
         self.save()
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    @property
-    def is_online(self) -> bool:
-        """Whether there is a connection on which this station was accepted."""
-        return self.uplink.is_online
+    async def _online(self) -> None:
+        await self.uplink.online()
+
+    async def _tell(self, payload: object) -> None:
+        await self.uplink.request(payload, Nothing)
 
     async def _authorize(self, id_tag: str) -> IdTagInfo:
         await self.delivery.statuses_told()
@@ -253,6 +336,7 @@ class Station:
         return answer.id_tag_info
 
     def _came_online(self, booted: bool) -> None:  # noqa: FBT001  a callback with one fact
+        self.link_accepted(booted=booted)
         self.delivery.report_all(again=booted)
         self.stream.wake()
 
@@ -262,10 +346,17 @@ class Station:
 
     async def reset(self, *, hard: bool) -> None:
         """Stop transactions, go down and boot (5.14). A soft reset first delivers what is in the outbox."""
-        self.acts.stop_all("HardReset" if hard else "SoftReset")
-        if not hard:
+        self.security_events.happened("ResetOrReboot", told=self.security.profile >= TLS_BASIC)
+        goes_on, late = self.habits.keeps_transactions, self.habits.stops_with_reboot
+        if not (goes_on or late):
+            self.acts.stop_all("HardReset" if hard else "SoftReset")
+        if not hard and not self.habits.boots_before_answer:
             await self._flush()
         await self.uplink.go_down()
+        if late:
+            self.acts.stop_all("Reboot")
+        if goes_on:
+            self.acts.restart_registers()
         self.acts.restarted()
 
     async def _flush(self) -> None:
@@ -273,74 +364,3 @@ class Station:
             await self.wait_delivered(self.timing.flush_s)
         except TimeoutError:
             return
-
-    def cut_link(self) -> None:
-        """Break the connection as a lost network does, and stay offline until `restore_link`."""
-        self.uplink.cut()
-
-    def restore_link(self) -> None:
-        """Let the station reconnect, at once."""
-        self.uplink.restore()
-
-    # --- people -----------------------------------------------------------------------------------------------------
-
-    def plug_in(self, connector_id: int, car: Car) -> None:
-        """Connect a car. Raises NotPossibleError."""
-        self.acts.plug_in(connector_id, car)
-
-    def unplug(self, connector_id: int) -> None:
-        """Take the cable out. Raises NotPossibleError."""
-        self.acts.unplug(connector_id)
-
-    async def present_card(self, connector_id: int, id_tag: str) -> Verdict:
-        """Hold a card to the reader. Returns who decided what; raises NotPossibleError."""
-        return await self.acts.present_card(connector_id, id_tag)
-
-    def fault(self, connector_id: int, error_code: str) -> None:
-        """Break something, or repair it with "NoError". Raises NotPossibleError."""
-        self.acts.fault(connector_id, error_code)
-
-    def drive_away(self) -> None:
-        """Let every driver unplug, and nobody charge on (StopTransactionOnEVSideDisconnect may be false)."""
-        for connector in self.acts.outlets:
-            if connector.car is not None or connector.finishing:
-                self.unplug(connector.connector_id)
-            self.transactions.stop(connector, "Local")
-
-    # --- looking and waiting ----------------------------------------------------------------------------------------
-
-    def connector(self, connector_id: int) -> ConnectorView:
-        """A frozen picture of a connector, as of now. Raises NotPossibleError."""
-        connector = self.acts.connector(connector_id)
-        self.transactions.advance(connector)
-        return view(connector)
-
-    def events(self) -> AsyncIterator[Record]:
-        """What happens from this call on."""
-        return self.stream.read()
-
-    async def wait_until(self, condition: Callable[[], bool], timeout_s: float | None = None, what: str = "") -> None:
-        """Wait until a condition of this station holds. Raises TimeoutError, or the error that ended the station."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not condition():
-                    if self._failure is not None:
-                        raise self._failure
-                    await self.stream.changed()
-        except TimeoutError as error:
-            message = f"{self.identity}: {what or 'it did not come about'} within {timeout_s} s"
-            raise TimeoutError(message) from error
-
-    async def wait_online(self, timeout_s: float | None = None) -> None:
-        """Wait until the station is connected and accepted. Raises LinkError (with give_up), TimeoutError."""
-        await self.wait_until(lambda: self.is_online, timeout_s, "not accepted")
-
-    async def wait_for_status(self, connector_id: int, status: str, timeout_s: float | None = 10.0) -> None:
-        """Wait until a connector has a status. Raises TimeoutError."""
-        connector = self.acts.connector(connector_id)
-        what = f"connector {connector_id} did not become {status}"
-        await self.wait_until(lambda: connector.shown == status, timeout_s, what)
-
-    async def wait_delivered(self, timeout_s: float | None = 10.0) -> None:
-        """Wait until the outbox is empty. Raises TimeoutError."""
-        await self.wait_until(lambda: not len(self.outbox), timeout_s, "messages are still undelivered")

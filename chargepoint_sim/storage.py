@@ -1,7 +1,8 @@
 """The state file: what a station still knows after its own restart.
 
-Registers, configuration, the outbox, open transactions, availability and the local list. The file is replaced as a
-whole, so that a kill leaves the old one or the new one. Knows nothing of what the values mean.
+Registers, configuration, the outbox, open transactions, availability, the local list and the cache, charging profiles,
+reservations, firmware version, certificates and security events. The file is replaced as a whole, so that a kill leaves
+the old one or the new one. Knows nothing of what the values mean.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from chargepoint_sim.authorization import IdTagInfo
+from chargepoint_sim.connector import Reservation
 from chargepoint_sim.errors import UsageError
+from chargepoint_sim.local_list import IdTagInfo
 from chargepoint_sim.outbox import Message
+from chargepoint_sim.profiles import Installed as InstalledProfile
+from chargepoint_sim.security import SecurityState
+from chargepoint_sim.security_events import SecurityEvent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +44,12 @@ class State(msgspec.Struct, frozen=True):
     inoperative: tuple[int, ...] = ()
     list_version: int = 0
     list_entries: dict[str, IdTagInfo] = {}
+    cache: dict[str, IdTagInfo] = {}
+    profiles: tuple[InstalledProfile, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    firmware_version: str = ""
+    security: SecurityState = SecurityState()
+    security_events: tuple[SecurityEvent, ...] = ()
 
 
 class StateFile:
@@ -46,6 +57,11 @@ class StateFile:
 
     def __init__(self, folder: Path | None, identity: str) -> None:
         self._path = folder / f"{quote(identity, safe='')}.json" if folder else None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._path is not None
 
     def load(self) -> State:
         """What was kept, or a new station's state. Raises UsageError for a file that cannot be read."""

@@ -94,18 +94,67 @@ async def take_leave(stations: Sequence[Station]) -> None:
 
 async def standard_input() -> AsyncIterator[str]:
     """The lines of standard input, whether a person, a pipe or a file writes them."""
-    loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def tell(line: str | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may have ended before the person wrote
-            loop.call_soon_threadsafe(lines.put_nowait, line)
+    tell = _teller(lines)
 
     def read() -> None:
         for line in sys.stdin:
             tell(line)
         tell(None)
 
+    # A daemon: a person who does not write must not keep the program from ending.
     threading.Thread(target=read, daemon=True, name="standard input").start()
     while (line := await lines.get()) is not None:
         yield line
+
+
+async def prompted(prompt: str, words: Sequence[str]) -> AsyncIterator[str]:
+    """The lines a person types at a prompt, which comes back when a command is done. words: for the Tab key."""
+    if not sys.stdin.isatty():
+        async for piped in standard_input():
+            yield piped
+        return
+    _complete(words)
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    tell, wanted = _teller(lines), threading.Semaphore(0)
+
+    def read() -> None:
+        while True:
+            wanted.acquire()
+            try:
+                tell(input(prompt))
+            except (EOFError, ValueError):
+                tell(None)
+                return
+
+    threading.Thread(target=read, daemon=True, name="prompt").start()
+    wanted.release()
+    while (line := await lines.get()) is not None:
+        yield line
+        wanted.release()
+
+
+def _teller(lines: asyncio.Queue[str | None]) -> Callable[[str | None], None]:
+    """How a thread hands a line to the loop."""
+    loop = asyncio.get_running_loop()
+
+    def tell(line: str | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have ended before the person wrote
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    return tell
+
+
+def _complete(words: Sequence[str]) -> None:
+    """Let the Tab key complete words, where the platform can."""
+    try:
+        import readline
+    except ImportError:
+        return
+
+    def candidate(text: str, place: int) -> str | None:
+        found = [f"{word} " for word in words if word.startswith(text)]
+        return found[place] if place < len(found) else None
+
+    readline.set_completer(candidate)
+    readline.parse_and_bind("tab: complete")

@@ -26,11 +26,12 @@ from chargepoint_sim.profiles import Installed, Moment, install, limit_w
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from chargepoint_sim.authorization import Authorizer, IdTagInfo
+    from chargepoint_sim.authorization import Authorizer
     from chargepoint_sim.clock import Clock
     from chargepoint_sim.configuration import Configuration
     from chargepoint_sim.connector import Permit
     from chargepoint_sim.events import EventStream
+    from chargepoint_sim.local_list import IdTagInfo
     from chargepoint_sim.meter import Reading
     from chargepoint_sim.outbox import Outbox
 
@@ -63,6 +64,12 @@ class Transactions:
         self._tools = tools
         self.connectors = connectors
         self.profiles: tuple[Installed, ...] = ()
+
+    def changed(self) -> None:
+        """The profiles are others now: keep them, and let what they limit show."""
+        self._tools.save()
+        for connector in self.connectors.values():
+            self.refresh(connector)
 
     def refresh(self, connector: Connector) -> None:
         """Tell the new status of a connector if it has one."""
@@ -217,7 +224,8 @@ class Transactions:
         if transaction.allowance_wh is not None and transaction.allowance_wh <= 0:
             return 0.0
         moment = Moment(self._tools.clock.now(), at_s - transaction.began_s)
-        return limit_w(self.profiles, connector.spec.outlet, moment)
+        sharers = sum(one.draws for one in self.connectors.values())
+        return limit_w(self.profiles, connector.spec.outlet, moment, sharers)
 
     def stop(self, connector: Connector, reason: str, id_tag: str | None = None) -> None:
         """End a transaction (4.10). id_tag: of the card that ended it. Does nothing where none runs."""
@@ -244,6 +252,7 @@ class Transactions:
                 timestamp=now,
                 reason=reason,
                 readings=(*transaction.readings, *end),
+                connector_id=connector.connector_id,
             )
         )
         self._tools.events.emit(

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="import-untyped"
 """Keeps a station connected: connects, boots, notices the end, waits and connects again.
 
 A mere reconnect brings no BootNotification (OCPP-J 1.6, 5.4) unless the station's habit is to send one. Knows no
@@ -12,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from ocpp.v16 import call
 
 from chargepoint_sim.answers import BootAnswer
+from chargepoint_sim.dialling import Dial, open_connection
 from chargepoint_sim.errors import LinkError, LinkLostError, NotAnsweredError
 from chargepoint_sim.events import BootAnswered, LinkClosed, LinkOpened, LinkRefused, MessageFailed
-from chargepoint_sim.link import Address, Link, credentials, open_connection
+from chargepoint_sim.link import Link
 
 if TYPE_CHECKING:
     import random
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
-VENDOR, MODEL, FIRMWARE = "Simulated", "chargepoint-sim", "1.0"
-SERIAL_LIMIT = 25
 DOUBLINGS_LIMIT = 30
 ACCEPTED = "Accepted"
 
@@ -41,11 +38,13 @@ ACCEPTED = "Accepted"
 class Surroundings:
     """What the uplink gets from its station and tells it.
 
-    make_link: what answers calls on a new connection. came_online: with whether a boot went before. went_offline,
-    failed: the connection ended; the first one never came about and the station was told to give up then.
+    dial: how to connect now. boot_notification: what a boot says. make_link: what answers calls on a new connection.
+    came_online: with whether a boot went before. went_offline: the connection ended. refused: an attempt failed.
+    failed: the first one did, and the station was told to give up then.
     """
 
-    address: Address
+    dial: Callable[[], Dial]
+    boot_notification: Callable[[], object]
     configuration: Configuration
     habits: Habits
     timing: Timing
@@ -56,6 +55,7 @@ class Surroundings:
     make_link: Callable[[ClientConnection], Link]
     came_online: Callable[[bool], None]
     went_offline: Callable[[], None]
+    refused: Callable[[LinkError], None]
     failed: Callable[[LinkError], None]
 
 
@@ -95,9 +95,11 @@ class Uplink:
         """Connect, and again after each end, for ever."""
         while True:
             await self._intact.wait()
+            dial = self._its.dial()
             try:
-                connection = await self._connect()
+                connection = await open_connection(dial)
             except LinkError as error:
+                self._its.refused(error)
                 if self._give_up:
                     self._its.events.emit(LinkRefused(cause=str(error), next_try_s=None))
                     self._its.failed(error)
@@ -107,16 +109,10 @@ class Uplink:
                 await self._pause(pause_s)
                 continue
             self._give_up = False
-            cause = await self._use(connection)
+            cause = await self._use(connection, dial.uri)
             self._its.events.emit(LinkClosed(cause=cause))
             reset_s, self._reset_pause_s = self._reset_pause_s, None
             await self._pause(self._next_pause_s() if reset_s is None else reset_s)
-
-    async def _connect(self) -> ClientConnection:
-        configuration = self._its.configuration
-        key, as_text = configuration["AuthorizationKey"], self._its.habits.hex_text_key
-        headers = credentials(self._its.address.identity, key, as_text=as_text)
-        return await open_connection(self._its.address, headers, configuration.number("WebSocketPingInterval"))
 
     def _next_pause_s(self) -> float:
         whole_s = self._its.timing.reconnect_first_s * 2.0 ** min(self._failures, DOUBLINGS_LIMIT)
@@ -132,7 +128,7 @@ class Uplink:
         except TimeoutError:
             return
 
-    async def _use(self, connection: ClientConnection) -> str:
+    async def _use(self, connection: ClientConnection, uri: str) -> str:
         """Live on one connection until it ends. Returns why it ended."""
         link = self._its.make_link(connection)
         link.on_close = self._went_offline
@@ -140,7 +136,7 @@ class Uplink:
         if not self._intact.is_set():
             link.cut()
         self._its.spawn(link.listen())
-        self._its.events.emit(LinkOpened(uri=self._its.address.uri))
+        self._its.events.emit(LinkOpened(uri=uri))
         booting = self._must_boot or self._its.habits.always_boot
         if booting:
             await self._boot(link)
@@ -174,13 +170,7 @@ class Uplink:
             told.cancel()
 
     async def _boot_once(self, link: Link) -> BootAnswer:
-        notification = call.BootNotification(
-            charge_point_vendor=VENDOR,
-            charge_point_model=MODEL,
-            charge_point_serial_number=self._its.address.identity[:SERIAL_LIMIT],
-            firmware_version=FIRMWARE,
-        )
-        answer = await link.request(notification, BootAnswer, self._its.new_id())
+        answer = await link.request(self._its.boot_notification(), BootAnswer, self._its.new_id())
         if answer.status == ACCEPTED and answer.interval > 0:
             self._its.configuration.put("HeartbeatInterval", str(answer.interval))
         self._its.events.emit(BootAnswered(status=answer.status, interval_s=answer.interval))
@@ -200,6 +190,13 @@ class Uplink:
         """Close, so that the next connection comes after the time of a reboot and begins with a boot."""
         self._must_boot, self._reset_pause_s = True, self._its.timing.reboot_s
         if self._link is not None and not self._link.closed.done():
+            await self._link.close()
+            await self._link.closed
+
+    async def reconnect(self) -> None:
+        """Close and connect anew at once, without a boot: what identifies the station has changed."""
+        if self._link is not None and not self._link.closed.done():
+            self._reset_pause_s = self._its.timing.reconnect_first_s
             await self._link.close()
             await self._link.closed
 

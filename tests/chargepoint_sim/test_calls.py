@@ -249,34 +249,9 @@ async def test_the_cache_is_cleared_where_there_is_one(central: CentralSystem, s
     assert await central.call("ClearCache") == {"status": "Accepted"}
 
 
-@pytest.mark.parametrize(("fails", "last"), [(False, "Uploaded"), (True, "UploadFailed")])
-async def test_diagnostics_go_through_their_statuses(
-    central: CentralSystem, make: Make, *, fails: bool, last: str
-) -> None:
-    async with make(habits=Habits(transfers_fail=fails)) as station:
-        await station.wait_online(5)
-        await central.call("GetDiagnostics", location="ftp://127.0.0.1/")
-        await central.wait_for("DiagnosticsStatusNotification", 2)
-    assert [call.payload["status"] for call in central.of("DiagnosticsStatusNotification")] == ["Uploading", last]
-
-
-async def test_an_update_goes_through_its_statuses_with_a_boot_in_between(
-    central: CentralSystem, station: Station
-) -> None:
-    await central.call("UpdateFirmware", location="ftp://127.0.0.1/f", retrieveDate="2020-01-01T00:00:00Z")
-    await central.wait_for("FirmwareStatusNotification", 4)
-    told = [
-        call.payload.get("status", "Boot")
-        for call in central.calls
-        if call.action in {"FirmwareStatusNotification", "BootNotification"}
-    ]
-    assert told == ["Boot", "Downloading", "Downloaded", "Installing", "Boot", "Installed"]
-    assert station.is_online
-
-
 async def test_unknown_vendors_and_actions_are_answered(central: CentralSystem, station: Station) -> None:
     assert await central.call("DataTransfer", vendorId="com.example") == {"status": "UnknownVendorId"}
-    assert (await central.frame("GetLog", {}))[2] == "NotImplemented"
+    assert (await central.frame("Authorize", {}))[2] == "NotImplemented"
     assert (await central.frame("MakeCoffee", {}))[2] == "NotSupported"
     assert (await central.frame("Reset", {"type": "Gently"}))[2] == "FormationViolation"
     assert (await central.frame("Reset", {}))[2] == "ProtocolError"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chargepoint_sim.authorization import IdTagInfo, ListEntry, LocalList
 from chargepoint_sim.clock import Clock, read, written
 from chargepoint_sim.configuration import Configuration
+from chargepoint_sim.dialling import Address, credentials
 from chargepoint_sim.errors import UsageError
-from chargepoint_sim.link import Address, credentials
+from chargepoint_sim.local_list import IdTagInfo, ListEntry, LocalList
 from chargepoint_sim.meter import ENERGY, MEASURANDS, Meter
 from chargepoint_sim.outbox import CAPACITY, Outbox, Start, Stop, Values
 from chargepoint_sim.profiles import Installed, Moment, Outlet, Period, Profile, Schedule, composite, install, limit_w
