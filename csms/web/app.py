@@ -4,7 +4,7 @@ Knows how pages are wrapped and served; what they show is theirs. The caller ser
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from csms.db import Database
 from csms.message_log.reading import MessageReader
 from csms.message_log.store import MessageStore
 from csms.operations.file_store import FileStore
-from csms.web.api.app import create_api
+from csms.web.api.app import create_api, refused
 from csms.web.files.serving import file_routes
 from csms.web.guard import guarded, problem
 from csms.web.limits import FailureLimiter
@@ -132,9 +132,11 @@ def _ready(portal: Portal) -> Callable[[Request], Response]:
     return endpoint
 
 
-def _refused(portal: Portal) -> Callable[[Request, Exception], Response]:
-    def handler(request: Request, error: Exception) -> Response:
+def _refused(portal: Portal) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handler(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for these only"
+        if request.url.path.startswith("/api/"):  # with characters that no route takes, such as a line's end
+            return await refused(request, error)
         response = problem(Visit(portal, request, portal.clock(), None, ""), error.status_code)
         response.headers.update(error.headers or {})
         return response

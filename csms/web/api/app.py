@@ -30,7 +30,7 @@ def create_api(portal: Portal) -> Starlette:
     routes += [
         Route(path, served(portal, door, by_method), methods=list(by_method)) for path, by_method in by_path.items()
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    return Starlette(routes=routes, exception_handlers={HTTPException: refused})
 
 
 def _description() -> Callable[[Request], Awaitable[Response]]:
@@ -42,7 +42,8 @@ def _description() -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def refused(request: Request, error: Exception) -> Response:
+    """Answer an address or a method that there is none of."""
     assert isinstance(error, HTTPException), "registered for these only"
     problem = Problem(
         _KINDS.get(error.status_code, "not-found"), f"{request.method} {request.url.path}: {error.detail}."

@@ -1,0 +1,77 @@
+"""Arbitrary requests, valid and not, against the API's own description: every answer is as described, and none is a 5xx.
+
+Repeatable: the same requests each time. Bounded: so many examples of each endpoint.
+"""
+
+import asyncio
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as openapi_checks
+
+from tests.conformance.harness import Operator
+
+_EXAMPLES = 12
+# Streams never end, and have a test of their own.
+_WITHOUT = r"^/events$"
+
+
+_CHECKS = [
+    checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_schema_conformance,
+    openapi_checks.negative_data_rejection,
+]
+
+
+def _try(operation: Any, mode: schemathesis.GenerationMode, url: str, key: str) -> int:
+    headers = {"Authorization": f"Bearer {key}"}
+    sent = 0
+
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    @hypothesis.settings(
+        max_examples=_EXAMPLES,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def check(case: Any) -> None:
+        nonlocal sent
+        sent += 1
+        case.validate_response(case.call(base_url=url, headers=headers), checks=_CHECKS)
+
+    check()
+    return sent
+
+
+def _try_all(url: str, key: str) -> tuple[dict[str, int], list[str]]:
+    """Return how many requests each endpoint was sent, and what was not as described."""
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path_regex=_WITHOUT)
+    counted: dict[str, int] = {}
+    failures: list[str] = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        for mode in schemathesis.GenerationMode:
+            try:
+                counted[operation.label] = counted.get(operation.label, 0) + _try(operation, mode, url, key)
+            except (schemathesis.core.failures.FailureGroup, hypothesis.errors.HypothesisException) as failure:
+                failures.append(f"{operation.label}, {mode}: {failure}")
+    return counted, failures
+
+
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")  # others in this process do
+async def test_every_endpoint_answers_arbitrary_requests_as_described(operator: Operator) -> None:
+    url = f"http://127.0.0.1:{operator.running.portal_port}/api/v1"
+    key = operator.http.headers["authorization"].removeprefix("Bearer ")
+    async with operator.station() as station:
+        started = await station.start("04A1B2C3D4", 0, operator.world.at(0))
+        await station.read(started["transactionId"], operator.world.at(1), 500)
+        counted, failures = await asyncio.to_thread(_try_all, url, key)
+    assert not failures, "\n\n".join(failures)
+    assert len(counted) > 10
