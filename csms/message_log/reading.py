@@ -113,8 +113,7 @@ class MessageReader:
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         try:
-            self._store.set_up()
-            with self._store.database.reading() as connection:
+            with self._store.reading() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
             raise StorageUnavailable("the message log cannot be read at the moment") from error

@@ -4,6 +4,7 @@ Writes rows in batches and deletes the old ones in small steps. What is lost wit
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -44,6 +45,7 @@ class MessageStore:
     def __init__(self, database: Database) -> None:
         """Take the database of the books, beside which the log lies."""
         self.database = Database(_url(database), durable=False)
+        self._read_from = self.database if database.is_sqlite else database
         self._is_set_up = not database.is_sqlite
 
     def set_up(self) -> None:
@@ -57,6 +59,11 @@ class MessageStore:
                     connection.exec_driver_sql(statement)
             connection.exec_driver_sql(f"PRAGMA user_version={max(version, len(_VERSIONS))}")
         self._is_set_up = True
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A consistent view of the log; on PostgreSQL one of the books' connections serves."""
+        self.set_up()
+        return self._read_from.reading()
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add rows, all or none."""

@@ -21,6 +21,7 @@ MENU = (
     MenuEntry("/settings", "Station settings", "see stations", "Charging"),
     MenuEntry("/charging-profiles", "Charging profiles", "see stations", "Charging"),
     MenuEntry("/transactions", "Transactions", "see transactions", "Charging"),
+    MenuEntry("/messages", "Messages", "see messages", "Charging"),
     MenuEntry("/review", "To review", "see review items", "Charging"),
     MenuEntry("/alarms", "Alarms", "see alarms", "Charging"),
     MenuEntry("/cards", "All cards", "see cards", "Cards"),

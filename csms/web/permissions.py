@@ -32,6 +32,7 @@ Permission = Literal[
     "resolve review items",
     "see alarms",
     "acknowledge alarms",
+    "see messages",  # of stations, as they were sent
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -58,6 +59,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     "operator": frozenset(
         {
             "see stations",
+            "see messages",
             "command stations",
             "manage charging profiles",
             "see transactions",

@@ -15,6 +15,7 @@ from csms.web.menu import entries_for
 from csms.web.operations import (
     alarms,
     dashboard,
+    messages,
     profile_editor,
     profiles,
     review,
@@ -93,6 +94,9 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/transactions", transactions.show_list, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}", transactions.show_one, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}/live", transactions.live, "see transactions", live=True),
+    Page("GET", "/messages", messages.show, "see messages"),
+    Page("GET", "/messages/live", messages.live, "see messages", live=True),
+    Page("GET", "/messages/export", messages.export, "see messages"),
     Page("GET", "/review", review.show, "see review items"),
     Page("GET", "/review/{key}", review.show_one, "see review items"),
     Page("POST", "/review/{key}", review.resolve, "resolve review items"),

@@ -50,6 +50,12 @@ WORDS: dict[str, str] = {
     "conflicting stop": "Two stops that contradict each other",
     "energy without an account": "Energy that nobody pays for",
     "defect": "Message that met a defect of ours",
+    # kinds of messages in the log
+    "message: call": "Call",
+    "message: result": "Result",
+    "message: error": "Error",
+    "message: unreadable": "Unreadable",
+    "message: gap": "Not kept",
     "waived": "Waived by a person",
     "choice: accept": "Accept the estimate",
     "choice: correct": "Charge another energy",
