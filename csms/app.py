@@ -20,6 +20,7 @@ from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
 from csms.commands.expiry import Expiry
 from csms.commands.file_work import FileWork
+from csms.commands.security_work import SecurityWork
 from csms.commands.settings_checks import SettingsChecks
 from csms.commands.upkeep import Upkeep
 from csms.config import Settings
@@ -96,7 +97,8 @@ async def run(
         watching = engine.watch(3 * settings.statement_timeout_s)
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
         nightly, files = Nightly(installation, clock.now).run(), FileWork(installation, clock.now).run()
-        kept = (nightly, files, ftp.run(), expiry.run(), upkeep.run(), *_watching_tls(central_system))
+        secure = _secure(installation, connections, central_system)
+        kept = (nightly, files, ftp.run(), expiry.run(), upkeep.run(), *secure)
         tasks = [asyncio.create_task(each) for each in (*work, *kept)]
         if on_ready is not None:
             on_ready(running)
@@ -170,13 +172,17 @@ class _Portal:
         self._server.should_exit = True
 
 
-def _watching_tls(central_system: CentralSystem) -> tuple[Coroutine[Any, Any, None], ...]:
-    """Look after the certificates where there is TLS: now and then, and when SIGHUP says so."""
+def _secure(
+    installation: Installation, connections: Connections, central_system: CentralSystem
+) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Return the work on keys and certificates; SIGHUP takes changed files up at once."""
+    tls = central_system.tls
+    work = SecurityWork(installation, connections, clock.now, lambda: tls.certificates)
     if central_system.tls_port is None:
-        return ()
+        return work.sign(), work.run()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(central_system.tls.reload()))
-    return (central_system.tls.watch(),)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(tls.reload()))
+    return work.sign(), work.run(), tls.watch()
 
 
 def _with_files(installation: Installation, portal_socket: socket.socket) -> tuple[Installation, FtpServer]:

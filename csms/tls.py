@@ -22,6 +22,7 @@ from csms.charging.stations import Presented
 from csms.clock import Clock
 from csms.config import Settings
 from csms.errors import ConfigurationError
+from csms.operations.certificate_reading import CertificateFacts, facts_of
 
 log = structlog.get_logger()
 
@@ -92,6 +93,7 @@ class Tls:
         self._clock = clock
         self._seen: dict[Path, tuple[int, int]] = {}
         self._revocations = Revocations()
+        self.certificates: tuple[CertificateFacts, ...] = ()  # the server's own
         self.context = _Current(ssl.PROTOCOL_TLS_SERVER)
 
     def load(self) -> None:
@@ -105,6 +107,7 @@ class Tls:
         seen = _states(files)
         revocations = _read_revocations(files, self._clock())
         self.context.inner = _make_context(files, self._clock())
+        self.certificates = tuple(facts_of(_certificates(chain)[0]) for chain, _ in files.pairs)
         self._revocations, self._seen = revocations, seen
 
     async def watch(self) -> None:

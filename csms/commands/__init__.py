@@ -8,5 +8,6 @@ answers         what a charge point's answer means for a command
 history         what people read of commands
 waiting         waits until it is known what became of a command
 settings_checks begins the checks of stations' settings that are due
+security_work   signs requests for certificates, changes keys and renews certificates in time
 remote          RemoteStartTransaction, RemoteStopTransaction
 """

@@ -19,6 +19,7 @@ from csms.operations.certificate_reading import CertificateFacts, Csr, HashData,
 from csms.operations.security_events import of_ours
 
 REQUESTS, REQUEST_IDS = "certificate requests", "certificate requests by id"  # what the store is asked for and brings
+NAMED = "charge points by certificate name"  # whose identity or serial number it is
 LONGEST_CHAIN = 10_000  # characters (CertificateSigned.req)
 _RECENT = timedelta(hours=1)
 _LIFETIME = timedelta(days=1)  # of a CertificateSigned: the station may be away
@@ -36,6 +37,7 @@ class AskForCertificate(msgspec.Struct, frozen=True):
         names.charge_point_ids.add(self.charge_point_id)
         key = (self.charge_point_id, self.request.digest, self.asked_at - _RECENT)
         names.more.setdefault(REQUESTS, set()).add(key)
+        names.more.setdefault(NAMED, set()).add(self.request.common_name)
 
 
 class IssueCertificate(msgspec.Struct, frozen=True):
@@ -198,6 +200,8 @@ def _problem(request: Csr, charge_point: ChargePoint, known: Asked, working_set:
     names = {charge_point.identity, charge_point.serial_number} - {""}
     if request.common_name not in names:
         return f"its name is {request.common_name[:50]!r} and not that of the station"
+    if working_set.more.get(NAMED, {}).get(request.common_name, set()) - {charge_point.charge_point_id}:
+        return f"its name {request.common_name[:50]!r} is that of another station, too"
     if policy.cpo_name and request.organization != policy.cpo_name:
         return f"its organization is {request.organization[:50]!r} and has to be {policy.cpo_name[:50]!r}"
     return ""

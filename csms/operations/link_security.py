@@ -11,7 +11,7 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging.command_queue import MASKED_KEY, QueueCommand, is_key_change
-from csms.charging.facts import UNNUMBERED, Command, KeyChange
+from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, Command, KeyChange
 from csms.charging.prepaid_settings import AUTHORIZATION_KEY
 from csms.charging.stations import SecurityProfile
 from csms.charging.working_set import Names, WorkingSet
@@ -63,6 +63,20 @@ class AskRenewal(msgspec.Struct, frozen=True):
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.charge_point_ids.add(self.charge_point_id)
+
+
+class NoteEnds(msgspec.Struct, frozen=True):
+    """Which certificates end soon, and which do not any more."""
+
+    alarms: tuple[Alarm | AlarmOver, ...]
+
+    def name(self, names: Names) -> None:
+        """Nothing has to be loaded."""
+
+
+def note_ends(asked: NoteEnds, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
+    """Raise and end the alarms about certificates."""
+    return Decision(None, asked.alarms)
 
 
 def rotate_key(charge_point_id: int, requested_by: str, *, expires_s: int | None = None) -> QueueCommand:

@@ -62,6 +62,7 @@ _DECIDERS: dict[type, Decide] = {
     certificates.IssueCertificate: certificates.issue,
     link_security.SetProfile: link_security.set_profile,
     link_security.AskRenewal: link_security.ask_renewal,
+    link_security.NoteEnds: link_security.note_ends,
 }
 
 # What may end a command: its answer, or else its time, an operator, the charge point's reconnecting or its boot.

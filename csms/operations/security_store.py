@@ -10,15 +10,17 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection as Sql
-from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.charging.admission import REVOKED
+from csms.charging.models import charge_point
 from csms.charging.store import Writer
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of
 from csms.operations import security_models as models
 from csms.operations.certificates import (
+    NAMED,
     REQUEST_IDS,
     REQUESTS,
     Asked,
@@ -49,6 +51,9 @@ _LATELY = (
     .where(any_of(_request.c.charge_point_id, "keys"), _request.c.requested_at > bindparam("since"))
     .group_by(_request.c.charge_point_id)
 )
+_NAMED = select(charge_point.c.id, charge_point.c.identity, charge_point.c.serial_number).where(
+    or_(any_of(charge_point.c.identity, "keys"), any_of(charge_point.c.serial_number, "keys"))
+)
 _REQUESTS_BY_ID = (
     select(*(_request.c["id" if name == "request_id" else name] for name in StoredRequest.__struct_fields__))
     .where(any_of(_request.c.id, "keys"))
@@ -65,6 +70,7 @@ def load(connection: Sql, names: Names, working_set: WorkingSet) -> None:
         more[REVOKED] = dict.fromkeys(connection.execute(_REVOKED, {"keys": sorted(keys)}).scalars(), True)
     if asked := names.more.get(REQUESTS):
         more[REQUESTS] = _asked(connection, asked)
+        more[NAMED] = _named(connection, names.more[NAMED])
     if ids := names.more.get(REQUEST_IDS):
         rows = connection.execute(_REQUESTS_BY_ID, {"keys": sorted(ids)})
         more[REQUEST_IDS] = {row.id: StoredRequest(*row) for row in rows}
@@ -80,6 +86,15 @@ def _asked(connection: Sql, asked: set[tuple[int, str, datetime]]) -> dict[tuple
         (charge_point_id, digest): Asked(lately.get(charge_point_id, 0), states.get((charge_point_id, digest)))
         for charge_point_id, digest, _ in asked
     }
+
+
+def _named(connection: Sql, common_names: set[str]) -> dict[str, set[int]]:
+    """Return the charge points that a certificate with such a name would let in."""
+    found: dict[str, set[int]] = {}
+    for row in connection.execute(_NAMED, {"keys": sorted(common_names)}):
+        for name in (row.identity, row.serial_number):
+            found.setdefault(name, set()).add(row.id)
+    return found
 
 
 _INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
