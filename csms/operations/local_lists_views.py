@@ -187,13 +187,13 @@ def _printed_numbers(connection: Connection, id_tags: Sequence[str]) -> dict[str
 
 
 _own, _of_group = models.local_list_target.alias("own"), models.local_list_target.alias("of_group")
-_ASSIGNED = func.coalesce(_own.c.list_id, _of_group.c.list_id)
+_assigned = func.coalesce(_own.c.list_id, _of_group.c.list_id)
 _STATIONS = (
     select(
         _cp.id,
         _cp.identity,
         charging_models.connection.c.charge_point_id.is_not(None),
-        _ASSIGNED,
+        _assigned,
         _list.name,
         _held.changed_at,
         *(_held[name] for name in StationList.__struct_fields__[1:]),
@@ -201,7 +201,7 @@ _STATIONS = (
     .select_from(
         charging_models.charge_point.outerjoin(_own, _own.c.charge_point_id == _cp.id)
         .outerjoin(_of_group, _of_group.c.station_group_id == _cp.group_id)
-        .outerjoin(models.local_list, _list.id == _ASSIGNED)
+        .outerjoin(models.local_list, _list.id == _assigned)
         .outerjoin(models.station_local_list, _held.charge_point_id == _cp.id)
         .outerjoin(charging_models.connection, charging_models.connection.c.charge_point_id == _cp.id)
     )
@@ -223,9 +223,9 @@ def list_stations(
     if charge_point_id is not None:
         statement = _STATIONS.where(_cp.id == charge_point_id)
     elif list_id is not None:
-        statement = _STATIONS.where((list_id == _ASSIGNED) | (_held.list_id == list_id))
+        statement = _STATIONS.where((_assigned == list_id) | (_held.list_id == list_id))
     else:
-        statement = _STATIONS.where(_ASSIGNED.is_not(None) | _held.charge_point_id.is_not(None))
+        statement = _STATIONS.where(_assigned.is_not(None) | _held.charge_point_id.is_not(None))
     rows = connection.execute(statement.limit(limit).offset(offset)).all()
     reported = _reported(connection, [row[0] for row in rows])
     digests: dict[int | None, str] = {None: digest_of(())}
@@ -265,5 +265,5 @@ def _reported(connection: Connection, charge_point_ids: list[int]) -> dict[int, 
 
 def count_stations(connection: Connection, list_id: int) -> int:
     """Return at how many stations a list belongs, or is still held."""
-    narrowed = _STATIONS.where((list_id == _ASSIGNED) | (_held.list_id == list_id)).order_by(None)
+    narrowed = _STATIONS.where((_assigned == list_id) | (_held.list_id == list_id)).order_by(None)
     return int(connection.execute(select(func.count()).select_from(narrowed.subquery())).scalar_one())

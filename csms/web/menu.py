@@ -20,6 +20,8 @@ MENU = (
     MenuEntry("/stations", "Stations", "see stations", "Charging"),
     MenuEntry("/settings", "Station settings", "see stations", "Charging"),
     MenuEntry("/charging-profiles", "Charging profiles", "see stations", "Charging"),
+    MenuEntry("/reservations", "Reservations", "see stations", "Charging"),
+    MenuEntry("/local-lists", "Local lists", "see stations", "Charging"),
     MenuEntry("/transactions", "Transactions", "see transactions", "Charging"),
     MenuEntry("/messages", "Messages", "see messages", "Charging"),
     MenuEntry("/review", "To review", "see review items", "Charging"),

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from csms.web import auth
 from csms.web.accounting import cards, imports, journal
-from csms.web.administration import group_settings, groups, people, sites, tariff_editor, tariffs
+from csms.web.administration import group_settings, groups, local_lists, people, sites, tariff_editor, tariffs
 from csms.web.administration import stations as station_administration
 from csms.web.cashier import customers, desk, plastic, sell, top_up
 from csms.web.guard import Page
@@ -18,6 +18,7 @@ from csms.web.operations import (
     messages,
     profile_editor,
     profiles,
+    reservations,
     review,
     settings,
     station_profiles,
@@ -91,6 +92,20 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/stations/{charge_point_id:int}/profiles/send", station_profiles.send, "command stations"),
     Page("POST", "/stations/{charge_point_id:int}/profiles/clear", station_profiles.clear, "command stations"),
     Page("POST", "/stations/{charge_point_id:int}/profiles/composite", station_profiles.ask, "command stations"),
+    Page("GET", "/reservations", reservations.show, "see stations"),
+    Page("POST", "/reservations/{command_id:int}/cancel", reservations.cancel, "command stations"),
+    Page("GET", "/stations/{charge_point_id:int}/reservations", reservations.show_station, "see stations"),
+    Page("POST", "/stations/{charge_point_id:int}/reservations", reservations.reserve, "command stations"),
+    Page("GET", "/local-lists", local_lists.show, "see stations"),
+    Page("POST", "/local-lists", local_lists.add, "manage stations"),
+    Page("GET", "/local-lists/{list_id:int}", local_lists.show_one, "see stations"),
+    Page("POST", "/local-lists/{list_id:int}", local_lists.change, "manage stations"),
+    Page("POST", "/local-lists/{list_id:int}/remove", local_lists.remove, "manage stations"),
+    Page("POST", "/local-lists/{list_id:int}/cards", local_lists.put_card, "manage stations"),
+    Page("POST", "/local-lists/{list_id:int}/targets", local_lists.put_target, "manage stations"),
+    Page("GET", "/stations/{charge_point_id:int}/local-list", local_lists.show_station, "see stations"),
+    Page("POST", "/stations/{charge_point_id:int}/local-list/send", local_lists.send, "command stations"),
+    Page("POST", "/stations/{charge_point_id:int}/local-list/version", local_lists.ask_version, "command stations"),
     Page("GET", "/transactions", transactions.show_list, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}", transactions.show_one, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}/live", transactions.live, "see transactions", live=True),

@@ -3,6 +3,8 @@
 Acts on stations only by queueing commands; what a station answers shows in its list of commands.
 """
 
+from datetime import datetime
+
 import msgspec
 from sqlalchemy import Connection, select
 from starlette.exceptions import HTTPException
@@ -13,6 +15,7 @@ from csms.billing.books import normalize_id_tag
 from csms.charging import models, overview
 from csms.charging.settings_view import SettingsView, find_settings
 from csms.commands.remote import remote_start, remote_stop
+from csms.operations.reservations_views import ReservationView, list_reservations
 from csms.web.administration.choices import Choices, load_choices
 from csms.web.forms import Form
 from csms.web.operations.standing import load_standing
@@ -32,6 +35,7 @@ class StationPage(msgspec.Struct, frozen=True):
     running: tuple[overview.TransactionView, ...]
     recent: tuple[overview.TransactionView, ...]
     commands: tuple[overview.CommandView, ...]
+    reservations: tuple[ReservationView, ...] = ()
 
 
 async def show_list(visit: Visit) -> Response:
@@ -57,7 +61,7 @@ async def show_one(visit: Visit) -> Response:
 async def live(visit: Visit) -> Response:
     """Return the part of a station's page that changes."""
     charge_point_id = visit.path_number("charge_point_id")
-    shown = await visit.read(lambda connection: _load(connection, charge_point_id))
+    shown = await visit.read(lambda connection: _load(connection, charge_point_id, visit.now))
     return visit.page("operations/_station_live.html", shown=_found(shown), station=_found(shown).station)
 
 
@@ -66,7 +70,11 @@ async def station_page(visit: Visit, form: Form, *, status: int = 200) -> Respon
     charge_point_id = visit.path_number("charge_point_id")
 
     def load(connection: Connection) -> tuple[StationPage | None, SettingsView | None, Choices]:
-        return _load(connection, charge_point_id), find_settings(connection, charge_point_id), load_choices(connection)
+        return (
+            _load(connection, charge_point_id, visit.now),
+            find_settings(connection, charge_point_id),
+            load_choices(connection),
+        )
 
     shown, settings, choices = await visit.read(load)
     station = _found(shown).station
@@ -97,7 +105,7 @@ def find_by_id(connection: Connection, charge_point_id: int) -> overview.Station
     return None if identity is None else overview.find_station(connection, identity)
 
 
-def _load(connection: Connection, charge_point_id: int) -> StationPage | None:
+def _load(connection: Connection, charge_point_id: int, now: datetime) -> StationPage | None:
     station = find_by_id(connection, charge_point_id)
     if station is None:
         return None
@@ -105,7 +113,8 @@ def _load(connection: Connection, charge_point_id: int) -> StationPage | None:
     recent = overview.list_transactions(connection, charge_point_id=charge_point_id, limit=_RECENT + len(running))
     commands = overview.list_commands(connection, charge_point_id, limit=_COMMANDS)
     ended = [one for one in recent if one.state != "open"]
-    return StationPage(station, tuple(running), tuple(ended[:_RECENT]), tuple(commands))
+    reserved = list_reservations(connection, now, charge_point_id=charge_point_id, limit=_RUNNING)
+    return StationPage(station, tuple(running), tuple(ended[:_RECENT]), tuple(commands), tuple(reserved))
 
 
 async def start(visit: Visit) -> Response:
