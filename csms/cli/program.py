@@ -64,6 +64,7 @@ GROUPS = {
     "group": Command("csms.cli.groups", "commands", "Groups of stations and of accounts: add, list, set."),
     "transaction": Command("csms.cli.transactions", "commands", "Charging transactions: list, show."),
     "review": Command("csms.cli.reviews", "commands", "What waits for a person: list, show, resolve."),
+    "messages": Command("csms.cli.messages", "commands", "The message log: search, tail, export."),
     "alarm": Command("csms.cli.alarms", "commands", "What the administrator has to know: list, acknowledge."),
     "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal."),
     "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),

@@ -1,5 +1,6 @@
 """A message as one line of JSON, for the export of the portal, of the command line and of the API alike. Pure."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -12,7 +13,7 @@ from csms.message_log.reading import LoggedMessage
 class MessageLine(msgspec.Struct, frozen=True):
     """A frame as it is handed out. `text` is without secrets and may be cut, `size_bytes` is of the whole frame."""
 
-    number: int
+    id: int
     recorded_at: datetime
     charge_point_id: int | None
     charge_point: str | None
@@ -25,6 +26,7 @@ class MessageLine(msgspec.Struct, frozen=True):
     text: str
 
 
+_AT_ONCE = 500
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -45,6 +47,13 @@ def line_of(one: LoggedMessage, charge_point: str | None) -> MessageLine:
     )
 
 
-def write_line(one: LoggedMessage, charge_point: str | None) -> bytes:
-    """Return the same as JSON, with the end of the line."""
-    return _ENCODER.encode(line_of(one, charge_point)) + b"\n"
+def write_lines(found: Iterable[LoggedMessage], charge_points: Mapping[int, str]) -> Iterator[bytes]:
+    """Yield the same as lines of JSON, some hundred at once; `charge_points` are identities by number."""
+    lines: list[bytes] = []
+    for one in found:
+        lines.append(_ENCODER.encode(line_of(one, charge_points.get(one.charge_point_id or 0))) + b"\n")
+        if len(lines) == _AT_ONCE:
+            yield b"".join(lines)
+            lines.clear()
+    if lines:
+        yield b"".join(lines)

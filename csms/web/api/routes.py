@@ -1,6 +1,6 @@
 """Every endpoint of the API, in the order of its description: one line for each resource's module."""
 
-from csms.web.api import accounts, cards, charge_points, commands, places, tariffs, transactions
+from csms.web.api import accounts, cards, charge_points, commands, messages, places, tariffs, transactions
 from csms.web.api.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -11,4 +11,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *transactions.ENDPOINTS,
     *tariffs.ENDPOINTS,
     *places.ENDPOINTS,
+    *messages.ENDPOINTS,
 )

@@ -3,7 +3,7 @@
 Reads the log's own storage only; identities come from the books. Knows no message's meaning.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from csms.commands.actions import ACTIONS
 from csms.errors import StorageUnavailable
 from csms.handlers import HANDLERS
 from csms.message_log.entries import KINDS
-from csms.message_log.export import write_line
+from csms.message_log.export import write_lines
 from csms.message_log.reading import Found, MessageReader, Search
 from csms.web.visit import Visit
 
@@ -30,7 +30,6 @@ _ACTIONS = tuple(sorted({*HANDLERS, *ACTIONS}))
 _FILTERS = ("station", "kind", "action", "id", "text", "since", "until")
 _AROUND = timedelta(minutes=1)  # before and after a transaction
 _NOBODY = -1  # no charge point has this number
-_LINES_AT_ONCE = 500
 _LARGEST_ROW = 2**63 - 1
 
 
@@ -90,19 +89,9 @@ async def export(visit: Visit) -> Response:
     if asked.wrong:
         raise HTTPException(422, asked.wrong)
     names = await visit.read(lookups.identities)
-    reader = visit.portal.messages
-
-    def lines() -> Iterator[bytes]:
-        batch: list[bytes] = []
-        for one in reader.stream(asked.search):
-            batch.append(write_line(one, names.get(one.charge_point_id or 0)))
-            if len(batch) >= _LINES_AT_ONCE:
-                yield b"".join(batch)
-                batch.clear()
-        yield b"".join(batch)
-
+    lines = write_lines(visit.portal.messages.stream(asked.search), names)
     headers = {"Content-Disposition": 'attachment; filename="messages.jsonl"'}
-    return StreamingResponse(lines(), media_type="application/jsonl", headers=headers)
+    return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
 
 
 async def _asked(visit: Visit) -> Asked:
