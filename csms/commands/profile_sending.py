@@ -1,18 +1,21 @@
-"""Which stations a profile of the library can be sent to, and why it is not sent to the others. Reads only.
+"""Which stations a profile of the library can be sent to, why it is not sent to the others, and the sending.
 
 What the station says of itself is respected here; whoever wants to send anything else uses the API's commands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
 
 from csms.charging import models
 from csms.charging.command_queue import QueueCommand
+from csms.charging.engine import Input
 from csms.commands.profiles import set_profile, start_with_profile
 from csms.operations.charging_profiles_store import list_installed
+from csms.operations.commands import QueueBatch
 from csms.operations.profile_library import LibraryProfile, find_place, for_connector, refusals
 
 _tx = models.charging_transaction.c
@@ -39,6 +42,26 @@ class Plan(msgspec.Struct, frozen=True):
 
     sendable: tuple[Sendable, ...]
     not_sent: tuple[NotSent, ...]
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What was queued: one command, or one for each station of a batch."""
+
+    command_id: int | None = None
+    batch_id: int | None = None
+
+
+async def send(
+    submit: Callable[[Input], Awaitable[Any]], plan: Plan, target: str, form_key: str, *, as_batch: bool
+) -> Sent:
+    """Queue what a plan can send. A batch asks all of its stations for the same; a form sent twice asks once."""
+    if not plan.sendable:
+        return Sent()
+    if not as_batch:
+        command = await submit(plan.sendable[0].command)
+        return Sent(command_id=command.command_id)
+    ids = tuple(one.charge_point_id for one in plan.sendable)
+    return Sent(batch_id=await submit(QueueBatch(form_key, target, ids, plan.sendable[0].command)))
 
 
 def plan(

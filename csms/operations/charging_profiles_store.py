@@ -47,6 +47,7 @@ _installed, _composite, _refusal = installed_profile.c, composite_schedule.c, li
 _tx, _cp, _setting = models.charging_transaction.c, models.charge_point.c, models.station_setting.c
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _CHANGING = frozenset({"SetChargingProfile", "ClearChargingProfile"})
+LONGEST_COMPOSITE_S = 7 * 86_400
 _NEVER_BEGUN = timedelta(minutes=15)  # a remote start whose transaction has not begun by then begins none
 
 # --- written by the engine --------------------------------------------------------------------------------------------

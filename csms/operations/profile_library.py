@@ -32,6 +32,7 @@ _FIRST_ID = 1_000_000_000
 _MOST_PROFILES = (_LARGEST - _FIRST_ID) // _MOST_CONNECTORS
 _TENTH = Decimal("0.1")
 _LONGEST_NAME = 100
+_YEARS = range(2000, 2200)
 _row = charging_profile.c
 
 
@@ -142,6 +143,14 @@ def problems(name: str, profile: Profile) -> list[Problem]:
         found.append(Problem("name", f"1 to {_LONGEST_NAME} characters"))
     if not 0 <= profile.stack_level <= _LARGEST:
         found.append(Problem("stack_level", "a whole number from 0"))
+    moments = {
+        "start_schedule": profile.charging_schedule.start_schedule,
+        "valid_from": profile.valid_from,
+        "valid_to": profile.valid_to,
+    }
+    for field, at in moments.items():
+        if at is not None and at.year not in _YEARS:
+            found.append(Problem(field, f"a year from {_YEARS[0]} to {_YEARS[-1]}"))
     if profile.valid_from is not None and profile.valid_to is not None and profile.valid_to <= profile.valid_from:
         found.append(Problem("valid_to", "has to lie after the begin"))
     return [*found, *_kind_problems(profile), *_schedule_problems(profile), *_period_problems(profile)]

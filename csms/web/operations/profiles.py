@@ -10,6 +10,7 @@ from starlette.responses import Response
 from csms.charging import models
 from csms.charging.groups import StationGroupView, list_station_groups
 from csms.charging.overview import find_station
+from csms.commands import profile_sending as sending
 from csms.commands.profile_sending import Plan, plan
 from csms.operations.charging_profiles_store import InstalledProfile, list_installed
 from csms.operations.profile_library import (
@@ -25,6 +26,7 @@ from csms.web.forms import Form
 from csms.web.operations.profile_editor import picture_of
 from csms.web.visit import Visit
 
+_LONGEST_KEY = 100
 _cp = models.charge_point.c
 
 
@@ -94,6 +96,7 @@ async def _page(visit: Visit, form: Form, sent: Plan, *, status: int = 200) -> R
         one=shown.one,
         picture=picture_of(shown.one.name, shown.one.profile, zone),
         form=form,
+        key=visit.portal.new_token(),
         sent=sent,
         when=when(shown.one.profile, zone),
         zone=zone,
@@ -110,6 +113,8 @@ async def send(visit: Visit) -> Response:
     typed = form.text("station", longest=255, required=False)
     group_id = form.number("group_id")
     connector_id = form.number("connector_id")
+    if group_id is not None and form.typed("purpose") == "TxProfile":
+        form.refuse("group_id", "A profile of one transaction is for one connector of one station.")
     if connector_id is None:
         form.refuse("connector_id", "A connector, or 0 for the whole station.")
     if bool(typed) == (group_id is not None):
@@ -138,8 +143,9 @@ async def send(visit: Visit) -> Response:
     found = await visit.read(look)
     if found is None:
         raise HTTPException(404, "There is no such profile.")
-    for each in found.sendable:
-        await visit.portal.engine.submit(each.command)
+    group = "" if group_id is None else f"stations of group {group_id}"
+    key = form.typed("key")[:_LONGEST_KEY] or visit.portal.new_token()
+    await sending.send(visit.portal.engine.submit, found, group, key, as_batch=group_id is not None)
     refused = not form.valid or not found.sendable
     return await _page(visit, form if refused else Form(), found, status=422 if refused else 200)
 
