@@ -197,3 +197,9 @@ def delete_older(connection: Connection, before: datetime, *, limit: int) -> lis
 def stored_names(connection: Connection) -> set[str]:
     """Return the names on disk of all files."""
     return set(connection.execute(select(_s.stored_name)).scalars())
+
+
+def files_of(connection: Connection, command_id: int) -> list[StationFile]:
+    """Return the files that one request brought, oldest first."""
+    statement = _VIEWS.where(_s.command_id == command_id).order_by(_s.id).limit(100)
+    return [as_fact(StationFile, row) for row in connection.execute(statement)]

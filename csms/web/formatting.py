@@ -74,6 +74,16 @@ class Formats:
         """Write a number with as many decimals as it has, without needless zeros."""
         return format_decimal(value, "#,##0.######", locale=self.locale)
 
+    def size(self, size_bytes: int) -> str:
+        """Write a number of bytes in the unit that suits it."""
+        value, unit = Decimal(size_bytes), "B"
+        for larger in ("KiB", "MiB", "GiB", "TiB"):
+            if value < 1024:  # noqa: PLR2004 - as the units have it
+                break
+            value, unit = value / 1024, larger
+        pattern = "#,##0" if unit == "B" else "#,##0.#"
+        return f"{format_decimal(value, pattern, locale=self.locale)}\N{NO-BREAK SPACE}{unit}"
+
     def rate(self, value: Decimal) -> str:
         """Write a price in currency units with at least the currency's decimals."""
         pattern = "¤#,##0." + "0" * self.currency.decimals + "#" * (6 - self.currency.decimals)

@@ -33,6 +33,9 @@ Permission = Literal[
     "see alarms",
     "acknowledge alarms",
     "see messages",  # of stations, as they were sent
+    "see station files",  # diagnostics and logs
+    "update firmware",  # of stations, one by one and in campaigns
+    "manage firmware",  # the library, and deleting files of stations
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -61,6 +64,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
             "see stations",
             "see messages",
             "command stations",
+            "see station files",
+            "update firmware",
             "manage charging profiles",
             "see transactions",
             "see a card",

@@ -159,5 +159,5 @@ class _FormReader:
 
     def _on_part_end(self) -> None:
         if self._field is not None:
-            self.fields[self._name] = self._field.decode()
+            self.fields[self._name] = "\n".join(map(clean, self._field.decode().replace("\r\n", "\n").split("\n")))
             self._field = None

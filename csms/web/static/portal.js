@@ -37,6 +37,36 @@ window.addEventListener("pageshow", () => {
   }
 });
 
+// A form that brings a large file shows how far it is.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || !("progress" in form.dataset)) return;
+  event.preventDefault();
+  const bar = form.querySelector("progress");
+  const request = new XMLHttpRequest();
+  request.upload.addEventListener("progress", (sent) => {
+    if (sent.lengthComputable) bar.value = (100 * sent.loaded) / sent.total;
+  });
+  request.addEventListener("load", () => {
+    if (request.status < 400) {
+      window.location.assign(request.responseURL);
+      return;
+    }
+    const answer = new DOMParser().parseFromString(request.responseText, "text/html");
+    document.querySelector("main").replaceWith(answer.querySelector("main"));
+    window.scrollTo(0, 0);
+  });
+  request.addEventListener("error", () => {
+    bar.hidden = true;
+    delete form.dataset.sent;
+    form.classList.remove("sending");
+    window.alert("The connection broke off, or the file is too large. Nothing was changed.");
+  });
+  bar.hidden = false;
+  request.open("POST", form.action);
+  request.send(new FormData(form));
+});
+
 // A live part that cannot be fetched says so, instead of showing old figures as if they were new.
 const stale = (isStale) => document.body.classList.toggle("stale", isStale);
 document.addEventListener("htmx:sendError", () => stale(true));
