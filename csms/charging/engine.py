@@ -103,6 +103,7 @@ class Rules:
     deciders: Mapping[type, Decide]
     loaders: tuple[store.Loader, ...] = ()
     writers: Mapping[type, store.Writer] = field(default_factory=dict)
+    recorders: tuple[store.Recorder, ...] = ()  # write down, last of all, what the unit of work did
 
 
 class Effects:
@@ -242,6 +243,8 @@ class Engine:
             outcomes = [self._decide(one, working_set, now) for one in inputs]
             effects = Effects()
             effects.ringing = store.write(connection, working_set, now, self._rules.writers)
+            for record in self._rules.recorders:
+                record(connection, working_set, now)
         effects.watches = working_set.watches()
         effects.accounts = set(working_set.books.touched_accounts())
         effects.decided = working_set.decided_commands()

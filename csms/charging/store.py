@@ -44,6 +44,7 @@ from csms.db import Database, Many, any_of, id_sequence, take_ids
 # once.
 Loader = Callable[[Sql, Names, WorkingSet], None]
 Writer = Callable[[Sql, Sequence[Any], datetime], None]
+Recorder = Callable[[Sql, WorkingSet, datetime], None]
 
 
 def _columns(table: Table, fact: type[msgspec.Struct], id_field: str) -> list[Any]:

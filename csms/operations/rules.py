@@ -27,6 +27,7 @@ from csms.operations import (
     core,
     core_store,
     data_transfers,
+    event_store,
     link_security,
     local_lists,
     local_lists_keeping,
@@ -135,4 +136,5 @@ RULES = Rules(
     deciders=ChainMap(_DECIDERS, engine.DECIDERS),
     loaders=_LOADERS,
     writers=_WRITERS,
+    recorders=(event_store.record,),
 )

@@ -4,6 +4,7 @@ Wraps the rules of an installation: facts are sealed before they are written and
 rule knows of it. A secret that cannot be opened here makes a call that cannot be sent.
 """
 
+import dataclasses
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +32,7 @@ def sealed(rules: Rules, sealer: Sealer) -> Rules:
             working_set.more[SECRETS] = {key: sealer.open(text) or _unsendable() for key, text in kept.items()}
 
     writers = {**rules.writers, CommandSecret: write}
-    return Rules(rules.deciders, (*rules.loaders, opened), writers)
+    return dataclasses.replace(rules, loaders=(*rules.loaders, opened), writers=writers)
 
 
 def _replaced(one: CommandSecret, payload_json: str) -> CommandSecret:

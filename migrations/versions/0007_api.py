@@ -41,6 +41,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("api_key_id", "idempotency_key", name="pk_api_repetition"),
     )
     op.create_index("ix_api_repetition_begun_at", "api_repetition", ["begun_at"])
+    op.create_table(
+        "event_batch",
+        sa.Column(
+            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("recorded_at", _INSTANT, nullable=False),
+        sa.Column("events_json", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("position", name="pk_event_batch"),
+    )
+    op.create_index("ix_event_batch_recorded_at", "event_batch", ["recorded_at"])
     # An installation that is in use gets the account into which top-ups over the API are paid; a new one has it anyway.
     op.execute(
         "INSERT INTO ledger_account (id, code, kind, name, currency, created_at) "

@@ -1,0 +1,98 @@
+"""Writes what happened in the unit of work in which it happened, and reads it in the order of the commits.
+
+One row holds all events of a unit of work: it costs one statement, whatever the batch is.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, Connection, Text, cast, delete, func, insert, null, select
+
+from csms.charging.models import connection as connection_table
+from csms.charging.working_set import WorkingSet
+from csms.db import Many, any_of
+from csms.operations.event_models import event_batch
+from csms.operations.events import happened
+
+_e = event_batch.c
+_own_transaction = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+_oldest_running = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+_ENCODER = msgspec.json.Encoder()
+_EVENTS = msgspec.json.Decoder(tuple[tuple[str, dict[str, Any]], ...])
+
+
+class EventBatch(msgspec.Struct, frozen=True):
+    """What happened in one unit of work: type and data of each."""
+
+    position: int
+    recorded_at: datetime
+    events: tuple[tuple[str, dict[str, Any]], ...]
+
+
+# SQLite gives a row without a position the number after the highest, under the lock that orders its commits.
+def _insertion(dialect: str) -> Any:  # noqa: ANN401 - any INSERT
+    return insert(event_batch).values(position=_own_transaction if dialect == "postgresql" else null())
+
+
+_RECORD = Many(_insertion, ["recorded_at", "events_json"])
+_STILL_THERE = select(connection_table.c.charge_point_id).where(any_of(connection_table.c.charge_point_id, "keys"))
+
+
+def record(connection: Connection, working_set: WorkingSet, now: datetime) -> None:
+    """Write what happened in this unit of work, after everything else was written."""
+    still: set[int] = set()
+    if working_set.gone:
+        keys = sorted({one.charge_point_id for one in working_set.gone})
+        still = set(connection.execute(_STILL_THERE, {"keys": keys}).scalars())
+    events = happened(working_set, still)
+    if events:
+        _RECORD.execute(connection, [(now, _ENCODER.encode(events).decode())])
+
+
+def newest_position(connection: Connection) -> int:
+    """Return behind which position what happens from now on is found."""
+    statement = select(func.max(_e.position))
+    if connection.dialect.name == "postgresql":
+        statement = statement.where(_e.position < _oldest_running)
+    return connection.execute(statement).scalar() or 0
+
+
+def oldest_position(connection: Connection) -> int:
+    """Return the position of the oldest row that is kept; 0 where there is none."""
+    return connection.execute(select(func.min(_e.position))).scalar() or 0
+
+
+def read_events(connection: Connection, after: int, *, limit: int) -> list[EventBatch]:
+    """Return what happened behind a position, in the order of the commits."""
+    statement = select(_e.position, _e.recorded_at, _e.events_json).where(_e.position > after)
+    if connection.dialect.name == "postgresql":
+        statement = statement.where(_e.position < _oldest_running)
+    rows = connection.execute(statement.order_by(_e.position).limit(limit))
+    return [EventBatch(row.position, row.recorded_at, _EVENTS.decode(row.events_json)) for row in rows]
+
+
+def forget_events(connection: Connection, before: datetime) -> None:
+    """Remove what is older; the newest row stays, since SQLite counts on from it.
+
+    Rows that lie ahead of PostgreSQL's own count came with a dump from another cluster, and would never be in order.
+    """
+    newest = select(func.max(_e.position)).scalar_subquery()
+    connection.execute(delete(event_batch).where(_e.recorded_at < before, _e.position < newest))
+    if connection.dialect.name == "postgresql":
+        connection.execute(delete(event_batch).where(_e.position > _own_transaction))
+
+
+def event_id(position: int, index: int) -> str:
+    """Return the id under which others know an event."""
+    return f"{position}-{index}"
+
+
+def read_event_id(text: str) -> tuple[int, int] | None:
+    """Return position and index of an id, None where it is none."""
+    position, separator, index = text.partition("-")
+    parts: Sequence[str] = (position, index)
+    if not separator or not all(one.isascii() and one.isdigit() and len(one) <= 18 for one in parts):  # noqa: PLR2004
+        return None
+    return int(position), int(index)
