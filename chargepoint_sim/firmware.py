@@ -17,6 +17,7 @@ from chargepoint_sim import signatures
 from chargepoint_sim.certificates import MANUFACTURER
 from chargepoint_sim.errors import CertificateError, TransferError
 from chargepoint_sim.events import Noted
+from chargepoint_sim.threads import in_thread
 from chargepoint_sim.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ UNSIGNED_STATUSES = (
     *("Downloaded", "DownloadFailed", "Downloading", IDLE),
     *("InstallationFailed", "Installing", "Installed"),
 )
+FINAL_STATUSES = ("DownloadFailed", "InvalidSignature", "InstallationFailed", "Installed")
 PROGRESS_STEP_BYTES = 1024 * 1024
 
 
@@ -147,7 +149,7 @@ class Firmware:
                 loop.call_soon_threadsafe(self._note, f"firmware: {moved_bytes} bytes so far")
 
         try:
-            content = await asyncio.to_thread(transfer.download, location, progress)
+            content = await in_thread(lambda: transfer.download(location, progress))
         finally:
             transfer.given_up.set()
         self._note(f"firmware: {len(content)} bytes fetched")
@@ -194,7 +196,10 @@ class Firmware:
 
     async def _tell(self, update: Update, status: str) -> None:
         self.status, self._told = status, update
-        await self._station.maintenance.tell(self.notification(signed=update.request_id is not None))
+        notification = self.notification(signed=update.request_id is not None)
+        if status in FINAL_STATUSES:
+            self.status = IDLE
+        await self._station.maintenance.tell(notification)
 
     def _note(self, text: str) -> None:
         self._station.stream.emit(Noted(text=text))

@@ -119,7 +119,7 @@ class Options:
         Timestamps,
         _option(
             help="real: messages carry the wall clock, so energy per time looks --speed times too high, while the power"
-            " told is the car's own. simulated: they carry the accelerated time, soon in the future of a central system."
+            " told is the car's own. simulated: they carry the accelerated time, soon ahead of any central system."
         ),
     ]
     power_kw: Annotated[float, _option(min=0.1, help="What each connector can deliver.")]
@@ -131,7 +131,7 @@ class Options:
     frames: Annotated[bool, _option("--frames", help="Print every OCPP frame on standard error.")]
     preset: Annotated[
         Names,
-        _option("--set", metavar="KEY=VALUE", help="Preset a configuration key, read-only or not; repeat."),
+        _option("--set", metavar="KEY=VALUE", help="Preset a configuration key; repeatable. Read-only ones, too."),
     ]
     without: Annotated[
         list[FeatureProfile] | None, _option(help="Leave a feature profile out; its calls are refused. Repeatable.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-VERSION = re.compile(rb"(?i)\bversion\W{1,3}([0-9A-Za-z][0-9A-Za-z._+-]{0,49})")
+VERSION = re.compile(rb"(?i)\bversion[\"']?\s*[:=]\s*[\"']?([0-9A-Za-z][0-9A-Za-z._+-]{0,49})")
 NAMED_VERSION = re.compile(r"\d+(?:[._-]\d+)+")
 HEAD_BYTES, VERSION_LIMIT, DIGITS = 4_096, 50, 12
 

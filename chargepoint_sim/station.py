@@ -274,6 +274,7 @@ class Station(Watching, People, Proofs):
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fail(task.exception())
+        self.stream.wake()
 
     def _fail(self, error: BaseException | None) -> None:
         self.failure = self.failure or error

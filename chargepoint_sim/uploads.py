@@ -16,6 +16,7 @@ from ocpp.v16 import call
 from chargepoint_sim.errors import TransferError
 from chargepoint_sim.events import Noted
 from chargepoint_sim.logbook import DIAGNOSTICS, SECURITY, Span, security_lines
+from chargepoint_sim.threads import in_thread
 from chargepoint_sim.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -125,10 +126,13 @@ class Uploads:
             raise TransferError(message)
         transfer = Transfer(station.security.tls())
         try:
-            await asyncio.to_thread(transfer.upload, upload.location, name, content, station.habits.upload_method)
+            await in_thread(lambda: transfer.upload(upload.location, name, content, station.habits.upload_method))
         finally:
             transfer.given_up.set()
 
     async def _tell(self, upload: Upload, status: str) -> None:
         self.status, self._told = status, upload
-        await self._station.maintenance.tell(self.notification(log=upload.request_id is not None))
+        notification = self.notification(log=upload.request_id is not None)
+        if status != UPLOADING:
+            self.status = IDLE
+        await self._station.maintenance.tell(notification)
