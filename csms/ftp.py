@@ -9,14 +9,10 @@ import asyncio
 import ipaddress
 import socket
 import threading
+import warnings
 from typing import Any
 
 import structlog
-from pyftpdlib.authorizers import AuthenticationFailed  # type: ignore[import-untyped]
-from pyftpdlib.filesystems import AbstractedFS, FilesystemError  # type: ignore[import-untyped]
-from pyftpdlib.handlers import DTPHandler, FTPHandler  # type: ignore[import-untyped]
-from pyftpdlib.ioloop import IOLoop  # type: ignore[import-untyped]
-from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 from sqlalchemy.exc import SQLAlchemyError
 
 from csms.clock import Clock
@@ -25,6 +21,14 @@ from csms.errors import ConfigurationError
 from csms.installation import Installation
 from csms.operations.file_store import UPLOADS, Arriving, FileRefused, FileStore
 from csms.operations.station_files import Link, NewStationFile, find_link, keep_file, used_bytes
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # pyftpdlib stands on asyncore
+    from pyftpdlib.authorizers import AuthenticationFailed  # type: ignore[import-untyped]
+    from pyftpdlib.filesystems import AbstractedFS, FilesystemError  # type: ignore[import-untyped]
+    from pyftpdlib.handlers import DTPHandler, FTPHandler  # type: ignore[import-untyped]
+    from pyftpdlib.ioloop import IOLoop  # type: ignore[import-untyped]
+    from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 
 log = structlog.get_logger()
 
