@@ -78,6 +78,14 @@ def _address(endpoint: Endpoint) -> str:
     return re.sub(r"{\w+:int}", "1", path)
 
 
+CSR = """-----BEGIN CERTIFICATE REQUEST-----
+MIHIMHACAQAwDjEMMAoGA1UEAwwDQ1AxMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+QgAEmo2TYKJE96jAXoGyY91zQEpdPOWsOv8x4SE6OnhomT5xyhWlxObJG1J3fEFG
+u9q0ZCv0YMe/ME7L7b7lBqZ926AAMAoGCCqGSM49BAMCA0gAMEUCIGZPEBFC0BxH
+gFPhU6ph4JyUWxNFc233aaOHTRbI0Z0uAiEAsm4YK5P5O4rDJRwNLOlVKzrFD/di
+EsvVgdEj+1N8y6c=
+-----END CERTIFICATE REQUEST-----
+"""
 WITH_EXAMPLES = [one for one in ENDPOINTS if one.example is not None]
 
 
@@ -85,6 +93,16 @@ WITH_EXAMPLES = [one for one in ENDPOINTS if one.example is not None]
 async def test_an_example_does_what_it_shows(operator: Operator, endpoint: Endpoint) -> None:
     if endpoint.path.endswith("/unblock"):
         await operator.post(f"/cards/{CARD}/block")
+    if endpoint.path.startswith("/charging-profiles/{"):
+        await operator.post(
+            "/charging-profiles",
+            next(one.example for one in ENDPOINTS if one.example and one.path == "/charging-profiles"),
+        )
+    if endpoint.path.startswith("/local-lists/{"):
+        await operator.post("/local-lists", {"name": "Depot"})
+    if endpoint.path == "/certificate-requests/chains":  # of the key in the example
+        async with operator.station() as station:
+            assert (await station.call("SignCertificate", {"csr": CSR}))["status"] == "Accepted"
     headers = {"Idempotency-Key": "example-1"}
     response = await operator.http.request(
         endpoint.method, f"/api/v1{_address(endpoint)}", json=endpoint.example, headers=headers
