@@ -32,6 +32,7 @@ _LESS = timedelta(seconds=60)  # the credit went elsewhere: a limit that much to
 _SINGLE_PHASE_W = 7_400
 _VOLTS = 230
 _PERIODS = 2
+_FIRST_ID, _IDS = 1_700_000_000, 400_000_000  # of its profiles: none that people or the library use
 
 
 def smart_charging_of(charge_point_id: int, reported: Mapping[str, str]) -> SmartCharging | None:
@@ -98,7 +99,7 @@ def _command(
         "chargingSchedulePeriod": [{"startPeriod": 0, "limit": most}, {"startPeriod": seconds, "limit": 0}],
     }
     profile = {
-        "chargingProfileId": one.transaction_id,
+        "chargingProfileId": _FIRST_ID + one.transaction_id % _IDS,
         "transactionId": one.transaction_id,
         "stackLevel": smart.stack_level,
         "chargingProfilePurpose": "TxProfile",

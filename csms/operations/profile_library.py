@@ -27,9 +27,9 @@ from csms.operations.profile_schedules import (
 MOST_PERIODS = 100
 _LARGEST = 2**31 - 1
 _MOST_CONNECTORS = 100
-# A profile gets an id of its own at each connector, far above those of transactions, which the guard's limits have.
+# A profile gets an id of its own at each connector, far above those that people choose, below those of the guard.
 _FIRST_ID = 1_000_000_000
-_MOST_PROFILES = (_LARGEST - _FIRST_ID) // _MOST_CONNECTORS
+_MOST_PROFILES = 6_000_000
 _TENTH = Decimal("0.1")
 _LONGEST_NAME = 100
 _YEARS = range(2000, 2200)
@@ -122,7 +122,8 @@ def wire_ids(library_id: int) -> tuple[int, int]:
 
 def library_id_of(profile_id: int) -> int | None:
     """Return which profile of the library an id at a station means; None for an id that is not ours."""
-    return (profile_id - _FIRST_ID) // _MOST_CONNECTORS if profile_id >= _FIRST_ID else None
+    library_id = (profile_id - _FIRST_ID) // _MOST_CONNECTORS
+    return library_id if 0 <= library_id < _MOST_PROFILES else None
 
 
 def for_connector(one: LibraryProfile, connector_id: int, *, transaction_id: int | None = None) -> Profile:

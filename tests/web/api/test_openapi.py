@@ -117,4 +117,5 @@ async def test_an_example_does_what_it_shows(operator: Operator, endpoint: Endpo
 
 def test_every_body_has_an_example() -> None:
     for endpoint in ENDPOINTS:
-        assert (endpoint.example is None) == (endpoint.request is None), f"{endpoint.method} {endpoint.path}"
+        has_body = endpoint.request is not None and endpoint.request is not bytes
+        assert (endpoint.example is not None) == has_body, f"{endpoint.method} {endpoint.path}"
