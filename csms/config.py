@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     # The API
     max_api_calls_per_s: Positive = 50  # of one key, averaged; a burst of ten seconds' worth is let through
     max_api_body_bytes: Positive = 1_048_576
+    max_event_listeners: Positive = 50  # of the stream of events, in this process; a fifth of them may be of one key
+    event_retention_h: Positive = 72  # so long a listener or a webhook may be away and misses nothing
 
     @field_validator("time_zone")
     @classmethod

@@ -31,6 +31,7 @@ from csms.message_log.reading import MessageReader
 from csms.message_log.store import MessageStore
 from csms.operations.file_store import FileStore
 from csms.web.api.app import create_api, refused
+from csms.web.api.feed import Feed
 from csms.web.files.serving import file_routes
 from csms.web.guard import guarded, problem
 from csms.web.limits import FailureLimiter
@@ -67,6 +68,7 @@ def create_portal(
         PasswordHasher(),
         FailureLimiter(settings.max_failed_logins_per_min),
         Waiting(database, engine),
+        Feed(database, most=settings.max_event_listeners, most_of_one=-(-settings.max_event_listeners // 5)),
         MessageReader(messages or MessageStore(database)),
         CapacityLimiter(_PASSWORD_CHECKS_AT_ONCE),
         FileStore(settings.files_folder, quota_bytes=settings.station_files_quota_bytes),

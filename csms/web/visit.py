@@ -32,6 +32,7 @@ from csms.db import Database, is_storage_failure
 from csms.errors import StorageUnavailable
 from csms.message_log.reading import MessageReader
 from csms.operations.file_store import Arriving, FileStore, Stored
+from csms.web.api.feed import Feed
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import clean
 from csms.web.limits import FailureLimiter
@@ -59,6 +60,7 @@ class Portal:
     hasher: PasswordHasher
     failures: FailureLimiter
     waiting: Waiting  # for the answers of commands
+    feed: Feed  # of what happens
     messages: MessageReader
     hashing: CapacityLimiter  # Argon2id takes 64 MiB each, so few at once
     files: FileStore  # firmware, and what stations sent

@@ -86,6 +86,12 @@ def find_key(connection: Connection, secret: str, now: datetime) -> ApiKey | Non
     return found if found is not None and found.holds(now) else None
 
 
+def key_holds(connection: Connection, key_id: int, now: datetime) -> bool:
+    """Tell whether a key still opens anything."""
+    row = connection.execute(_KEYS.where(api_key.c.id == key_id)).first()
+    return row is not None and _key(tuple(row)).holds(now)
+
+
 def list_keys(connection: Connection) -> list[ApiKey]:
     """Return every key, the newest first."""
     return [_key(tuple(row)) for row in connection.execute(_KEYS.order_by(api_key.c.id.desc()))]

@@ -80,10 +80,11 @@ def _operation(one: Endpoint, by_type: Mapping[str, Any], components: Mapping[st
     if parameters:
         operation["parameters"] = parameters
     if one.request is not None:
-        media: dict[str, Any] = {"schema": by_type[repr(one.request)]}
+        media: dict[str, Any] = {"schema": _FOREIGN.get(one.request) or by_type[repr(one.request)]}
         if one.example is not None:
             media["example"] = one.example
-        operation["requestBody"] = {"required": True, "content": {"application/json": media}}
+        kind = "application/octet-stream" if one.request is bytes else "application/json"
+        operation["requestBody"] = {"required": True, "content": {kind: media}}
     return operation
 
 

@@ -106,7 +106,7 @@ async def _answer(portal: Portal, door: Door, endpoint: Endpoint, request: Reque
     call = await door.let_in(request, endpoint)
     arguments: list[Any] = []
     body = b""
-    if endpoint.request is not None:
+    if endpoint.request is not None and endpoint.request is not bytes:
         body = await _read_body(portal, request)
         arguments.append(_decode(body, endpoint))
     asked = read_query(request, endpoint.query or _NoQuery)

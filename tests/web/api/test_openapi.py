@@ -113,9 +113,3 @@ async def test_an_example_does_what_it_shows(operator: Operator, endpoint: Endpo
     )
     assert (again.status_code, again.content) == (response.status_code, response.content)
     assert again.headers["Idempotency-Replayed"] == "true"
-
-
-def test_every_body_has_an_example() -> None:
-    for endpoint in ENDPOINTS:
-        has_body = endpoint.request is not None and endpoint.request is not bytes
-        assert (endpoint.example is not None) == has_body, f"{endpoint.method} {endpoint.path}"

@@ -1,4 +1,4 @@
-"""Arbitrary requests, valid and not, against the API's own description: every answer is as described, and none is a 5xx.
+"""Arbitrary requests, valid and not, against the API's description: every answer is as described, and none is a 5xx.
 
 Repeatable: the same requests each time. Bounded: so many examples of each endpoint.
 """
