@@ -49,3 +49,11 @@ ACTIONS: dict[str, Action] = {
         Action("InstallCertificate", "security", repeatable=True),
     )
 }
+
+
+def families() -> dict[str, list[str]]:
+    """Return the names of the actions by family, as people look for them."""
+    found: dict[str, list[str]] = {}
+    for action in ACTIONS.values():
+        found.setdefault(action.family, []).append(action.name)
+    return found

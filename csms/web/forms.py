@@ -4,7 +4,7 @@ What was typed is kept for showing the form again. Knows fields and types; not w
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -20,17 +20,25 @@ _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # in amounts that were copied from a pag
 Choice = TypeVar("Choice", bound=str)
 
 
-def decode_form(body: bytes) -> dict[str, str]:
-    """Read an urlencoded body; of a repeated field the last one counts. Raises ValueError when it is not one."""
+def decode_form(body: bytes, *, lines: bool = False) -> dict[str, str]:
+    """Read an urlencoded body; of a repeated field the last one counts. Raises ValueError when it is not one.
+
+    With `lines` the ends of lines are kept, as certificates need them.
+    """
     pairs = parse_qsl(
         body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, encoding="utf-8", errors="strict"
     )
-    return {name: clean(value) for name, value in pairs}
+    return {name: clean_lines(value) if lines else clean(value) for name, value in pairs}
 
 
 def clean(text: str) -> str:
     """Remove control characters: card readers and clipboards add them, and databases refuse some."""
     return _CONTROL.sub("", text)
+
+
+def clean_lines(text: str) -> str:
+    """Remove control characters but for the ends of lines, which become those of Unix."""
+    return "\n".join(clean(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 class Form:
@@ -49,6 +57,14 @@ class Form:
     def typed(self, name: str, default: str = "") -> str:
         """Return what was typed, for showing it again."""
         return self._fields.get(name, default)
+
+    def with_value(self, name: str, value: str) -> "Form":
+        """Return a form in which a field is typed."""
+        return Form({**self._fields, name: value})
+
+    def below(self, prefix: str) -> Iterator[str]:
+        """Return what was typed in all fields whose name begins so."""
+        return (value for name, value in self._fields.items() if name.startswith(prefix))
 
     def error(self, name: str) -> str:
         """Return what is wrong with a field, empty when nothing is."""

@@ -40,6 +40,7 @@ class Page(msgspec.Struct, frozen=True):
     access: Access
     upload: bool = False  # its form may bring a file
     streams: bool = False  # its form may bring a large one, which goes to disk as it comes
+    lines: bool = False  # its form has texts of several lines
     live: bool = False  # a part that the browser fetches again and again: it keeps no login awake
 
 
@@ -127,7 +128,7 @@ async def _read_form(visit: Visit, page: Page) -> None:
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415, "The form came in a way that this portal does not read. Nothing was changed.")
     try:
-        visit.fields = decode_form(body)
+        visit.fields = decode_form(body, lines=page.lines)
     except ValueError:
         raise HTTPException(400, "The form could not be read. Nothing was changed.") from None
 

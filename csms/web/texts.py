@@ -97,6 +97,14 @@ WORDS: dict[str, str] = {
     "local list: too long": "Too long",
     "local list: no answer": "No answer",
     "local list not taken": "A station did not take its local list",
+    # families of commands
+    "family: core": "Core",
+    "family: local list": "Local list",
+    "family: reservation": "Reservation",
+    "family: charging profile": "Smart charging",
+    "family: trigger": "Trigger",
+    "family: files": "Firmware and logs",
+    "family: security": "Certificates",
     # parts of a charge
     "energy": "Energy",
     "time": "Time",

@@ -1,4 +1,6 @@
-"""A real browser at a real server: the portal on a free port of loopback, and Debian's Chromium without a screen."""
+"""A real browser at a real server: the portal alone or the whole program, on free ports of loopback, and Debian's
+Chromium without a screen.
+"""
 
 import asyncio
 import socket
@@ -10,8 +12,10 @@ import pytest
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
 
+from csms.app import Running, run
+from csms.installation import Installation, open_installation
 from tests.conftest import settings_for
-from tests.web.portal import PortalWorld, open_portal
+from tests.web.portal import PortalWorld, furnish, open_portal
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -70,6 +74,43 @@ async def _served(portal: PortalWorld) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listening.close()
+
+
+@asynccontextmanager
+async def _running(installation: Installation) -> AsyncIterator[Running]:
+    stop = asyncio.Event()
+    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    program = asyncio.create_task(run(installation, stop, on_ready=ready.set_result))
+    await asyncio.wait([program, ready], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if program.done():
+            await program
+        yield ready.result()
+    finally:
+        stop.set()
+        await program
+        installation.database.close()
+
+
+class Program(Visitor):
+    """Someone with a browser in front of the whole program; stations connect to `ocpp_url`."""
+
+    def __init__(self, running: Running, portal: PortalWorld, browser: Browser) -> None:
+        super().__init__(f"http://127.0.0.1:{running.portal_port}", portal, browser)
+        self.ocpp_url = f"ws://127.0.0.1:{running.ocpp_port}/ocpp"
+
+
+@pytest.fixture
+async def program(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Program]:
+    """The whole program as `csms serve` runs it, with a person of each role, a card with 20.00, and a browser."""
+    installation = open_installation(settings_for(sqlite_url, tmp_path))
+    portal = PortalWorld(installation, furnish(installation))
+    async with _running(installation) as running, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield Program(running, portal, browser)
+        finally:
+            await browser.close()
 
 
 @pytest.fixture

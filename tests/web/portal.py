@@ -146,7 +146,8 @@ class PortalWorld:
 _HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
-def _furnish(installation: Installation) -> DeskView:
+def furnish(installation: Installation) -> DeskView:
+    """Add a tariff, a site with a desk, a person of each role, and a card with 20.00."""
     now = clock.now()
     tariff = {
         "name": "Standard",
@@ -180,7 +181,7 @@ def _furnish(installation: Installation) -> DeskView:
 async def open_portal(settings: Settings) -> AsyncIterator[PortalWorld]:
     """Bring up the portal on a fresh database."""
     installation = open_installation(settings)
-    world = PortalWorld(installation, _furnish(installation))
+    world = PortalWorld(installation, furnish(installation))
     installation.engine.start()
     try:
         yield world

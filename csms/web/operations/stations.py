@@ -3,6 +3,7 @@
 Acts on stations only by queueing commands; what a station answers shows in its list of commands.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -14,7 +15,12 @@ from csms.billing import reports
 from csms.billing.books import normalize_id_tag
 from csms.charging import models, overview
 from csms.charging.settings_view import SettingsView, find_settings
+from csms.commands.actions import families
+from csms.commands.field_words import ABOUT
+from csms.commands.history import CommandFilter, CommandRow, list_commands
 from csms.commands.remote import remote_start, remote_stop
+from csms.operations.core import WantedAvailability
+from csms.operations.core_store import wanted_of
 from csms.operations.reservations_views import ReservationView, list_reservations
 from csms.web.administration.choices import Choices, load_choices
 from csms.web.forms import Form
@@ -34,8 +40,9 @@ class StationPage(msgspec.Struct, frozen=True):
     station: overview.StationView
     running: tuple[overview.TransactionView, ...]
     recent: tuple[overview.TransactionView, ...]
-    commands: tuple[overview.CommandView, ...]
+    commands: tuple[CommandRow, ...]
     reservations: tuple[ReservationView, ...] = ()
+    wanted: Mapping[int, WantedAvailability] = {}
 
 
 async def show_list(visit: Visit) -> Response:
@@ -87,6 +94,8 @@ async def station_page(visit: Visit, form: Form, *, status: int = 200) -> Respon
         choices=choices,
         settings=settings,
         form=form,
+        families=families(),
+        about=ABOUT,
         done=visit.query("done"),
     )
 
@@ -111,10 +120,11 @@ def _load(connection: Connection, charge_point_id: int, now: datetime) -> Statio
         return None
     running = overview.list_transactions(connection, state="open", charge_point_id=charge_point_id, limit=_RUNNING)
     recent = overview.list_transactions(connection, charge_point_id=charge_point_id, limit=_RECENT + len(running))
-    commands = overview.list_commands(connection, charge_point_id, limit=_COMMANDS)
+    commands = list_commands(connection, CommandFilter(charge_point_id=charge_point_id), limit=_COMMANDS)
     ended = [one for one in recent if one.state != "open"]
     reserved = list_reservations(connection, now, charge_point_id=charge_point_id, limit=_RUNNING)
-    return StationPage(station, tuple(running), tuple(ended[:_RECENT]), tuple(commands), tuple(reserved))
+    wanted = wanted_of(connection, charge_point_id)
+    return StationPage(station, tuple(running), tuple(ended[:_RECENT]), tuple(commands), tuple(reserved), wanted)
 
 
 async def start(visit: Visit) -> Response:
