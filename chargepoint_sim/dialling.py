@@ -142,6 +142,9 @@ def _explained(dial: Dial, error: Exception) -> LinkError:  # noqa: PLR0911  one
         return _status_explained(dial, error.response.status_code)
     if isinstance(error, NegotiationError):
         return SubprotocolRefusedError(f"{dial.uri} does not speak the subprotocol ocpp1.6")
+    if dial.tls is not None and isinstance(error, InvalidMessage | EOFError | ConnectionResetError | BrokenPipeError):
+        # A server that refuses our certificate hangs up; in TLS 1.3 its alert comes after the handshake, or not at all.
+        return TlsRefusedError(f"{where}: TLS failed, the central system hung up (does it know our certificate?)")
     if isinstance(error, TimeoutError):
         return UnreachableError(f"{where}: no answer within {OPEN_TIMEOUT_S:.0f} s")
     if isinstance(error, ConnectionRefusedError):

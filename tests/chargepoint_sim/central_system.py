@@ -58,6 +58,7 @@ class CentralSystem:
     refuse_with: HTTPStatus | None = None
     calls: list[Call] = field(default_factory=list)
     opened: int = 0
+    tls: list[tuple[str, dict[str, Any] | None] | None] = field(default_factory=list)
     url: str = ""
     identity: str = ""
 
@@ -97,6 +98,8 @@ class CentralSystem:
         """Read frames of one station until it goes."""
         self._connection = connection
         self.opened += 1
+        tls = connection.transport.get_extra_info("ssl_object")
+        self.tls.append((tls.version(), tls.getpeercert()) if tls else None)
         try:
             async for text in connection:
                 await self._take(connection, json.loads(text))
@@ -182,5 +185,5 @@ async def running(central: CentralSystem, **options: Any) -> AsyncIterator[Centr
     options = {"subprotocols": ["ocpp1.6"], "process_request": central.admit} | options
     async with serve(central.serve, "127.0.0.1", 0, **options) as server:
         port = server.sockets[0].getsockname()[1]
-        central.url = f"ws://127.0.0.1:{port}/ocpp"
+        central.url = f"ws{'s' if options.get('ssl') else ''}://127.0.0.1:{port}/ocpp"
         yield central

@@ -36,6 +36,7 @@ def make(central: CentralSystem) -> Callable[..., Station]:
 
     def build(identity: str = "SIM-1", **options: Any) -> Station:
         defaults = {"clock": Clock(speed=1200), "seed": 1, "timing": QUICK}
-        return Station(identity, central.url, **(defaults | options))
+        url = options.pop("url", central.url)
+        return Station(identity, url, **(defaults | options))
 
     return build
