@@ -57,12 +57,16 @@ COMMANDS = {
 }
 GROUPS = {
     "station": Command("csms.cli.stations", "commands", "Charge points: add, list, show, change the key."),
+    "security": Command("csms.cli.security", "commands", "Links: security events, keys, profiles of stations."),
+    "ca": Command("csms.cli.authority", "commands", "Certificates: issue, revoke, list, requests, an authority."),
     "card": Command("csms.cli.cards", "commands", "Cards: issue, top up, import, replace, block, let expire, list."),
     "customer": Command("csms.cli.customers", "commands", "Customers of cards: set, show, erase."),
     "receipt": Command("csms.cli.receipts", "commands", "Receipts: show, write as PDF."),
     "tariff": Command("csms.cli.tariffs", "commands", "Tariffs: add, list, show, price an example, assign."),
     "group": Command("csms.cli.groups", "commands", "Groups of stations and of accounts: add, list, set."),
     "transaction": Command("csms.cli.transactions", "commands", "Charging transactions: list, show."),
+    "reservation": Command("csms.cli.reservations", "commands", "Reservations: list, add, cancel."),
+    "local-list": Command("csms.cli.local_lists", "commands", "Cards that stations know themselves: list, set, send."),
     "review": Command("csms.cli.reviews", "commands", "What waits for a person: list, show, resolve."),
     "messages": Command("csms.cli.messages", "commands", "The message log: search, tail, export."),
     "alarm": Command("csms.cli.alarms", "commands", "What the administrator has to know: list, acknowledge."),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
+from csms.billing import account_groups
 from csms.billing.reports import CardView
 from csms.charging import models
 from csms.db import as_fact, take_ids
@@ -156,6 +157,13 @@ def refusal_of(card: CardView, now: datetime) -> str:
     if card.state != "active":
         return "card not sold" if card.state == "in stock" else f"card {card.state}"
     return "card expired" if card.expires_at is not None and card.expires_at <= now else ""
+
+
+def lacks_credit(connection: Connection, card: CardView, usual_minor: int) -> bool:
+    """Tell whether a card has less credit than a start needs: what its group says, else `usual_minor`."""
+    group = None if card.account_id is None else account_groups.group_of(connection, card.account_id)
+    own = None if group is None else group.limits.minimum_start_credit_minor
+    return card.available_minor < max(1, usual_minor if own is None else own)
 
 
 def _wanted(now: datetime, state: Shown, charge_point_id: int | None, search: str) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from sqlalchemy import Connection
 
-from csms.billing import account_groups, reports
+from csms.billing import reports
 from csms.billing.books import is_id_tag, normalize_id_tag
 from csms.charging.command_queue import QueueCommand
 from csms.commands.reservations import cancel as cancel_reservation
@@ -154,11 +154,9 @@ def _id_tag_of(call: ApiCall, wanted: NewReservation, card: reports.CardView | N
 
 def _warning(connection: Connection, call: ApiCall, card: reports.CardView) -> str | None:
     """Say where a card has less credit than a start needs."""
-    group = None if card.account_id is None else account_groups.group_of(connection, card.account_id)
-    own = None if group is None else group.limits.minimum_start_credit_minor
-    usual = int(call.portal.settings.minimum_start_credit * call.portal.currency.scale)
-    needed = max(1, usual if own is None else own)
-    return "The card has less credit than a start needs." if card.available_minor < needed else None
+    usual_minor = int(call.portal.settings.minimum_start_credit * call.portal.currency.scale)
+    is_low = reservations_views.lacks_credit(connection, card, usual_minor)
+    return "The card has less credit than a start needs." if is_low else None
 
 
 async def cancel(call: ApiCall, query: Wait) -> Answer:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from csms.billing import account_groups, reports
+from csms.billing import reports
 from csms.billing.wall_clock import read_moment
 from csms.charging import overview
 from csms.commands.reservations import cancel as cancel_reservation
@@ -131,10 +131,8 @@ def _read_until(visit: Visit, form: Form, zone: ZoneInfo) -> datetime | None:
 
 def _is_low(connection: Connection, visit: Visit, card: reports.CardView) -> bool:
     """Tell whether a card has less credit than a start needs. A reservation holds none, so this only warns."""
-    group = None if card.account_id is None else account_groups.group_of(connection, card.account_id)
-    own = None if group is None else group.limits.minimum_start_credit_minor
-    usual = int(visit.portal.settings.minimum_start_credit * visit.portal.currency.scale)
-    return card.available_minor < max(1, usual if own is None else own)
+    usual_minor = int(visit.portal.settings.minimum_start_credit * visit.portal.currency.scale)
+    return reservations_views.lacks_credit(connection, card, usual_minor)
 
 
 async def _station_page(visit: Visit, form: Form, *, status: int = 200) -> Response:
