@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, exists, func, insert, or_, select, upda
 from csms.charging import models
 from csms.db import as_fact
 from csms.operations.files_models import file_transfer, firmware, firmware_campaign
+from csms.operations.firmware_signature import SignatureCheck, SignatureState
 
 _f, _t, _campaign, _cp = firmware.c, file_transfer.c, firmware_campaign.c, models.charge_point.c
 
@@ -28,7 +29,7 @@ class Firmware(msgspec.Struct, frozen=True):
     stored_name: str
     signature: str
     signing_certificate: str
-    signature_state: str
+    signature_state: SignatureState
     signature_note: str
     uploaded_by: str
     created_at: datetime
@@ -126,6 +127,19 @@ def delete_firmware(connection: Connection, firmware_id: int, now: datetime) -> 
         return None
     connection.execute(update(firmware).where(_f.id == firmware_id).values(deleted_at=now))
     return one
+
+
+def set_signature(
+    connection: Connection, firmware_id: int, signature: str, certificate: str, checked: SignatureCheck
+) -> None:
+    """Give a file its signature, with what was found when it was checked."""
+    values = {
+        "signature": signature,
+        "signing_certificate": certificate,
+        "signature_state": checked.state,
+        "signature_note": checked.note,
+    }
+    connection.execute(update(firmware).where(_f.id == firmware_id).values(values))
 
 
 def stored_names(connection: Connection) -> set[str]:

@@ -5,6 +5,7 @@ Checked with the signing certificate's key; whether a station trusts that certif
 
 import base64
 import binascii
+from typing import Literal
 
 import msgspec
 from cryptography import x509
@@ -14,13 +15,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 LONGEST_SIGNATURE, LONGEST_CERTIFICATE = 800, 5500  # of SignedUpdateFirmware's fields
 _LEAST_RSA_BITS = 2048
+SignatureState = Literal["none", "valid", "wrong"]
 _PREHASHED = utils.Prehashed(SHA256())
 
 
 class SignatureCheck(msgspec.Struct, frozen=True):
     """Whether a signature fits ("none" where there is none), and in one sentence why not, or what it is."""
 
-    state: str
+    state: SignatureState
     note: str
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 from csms.charging import models
 from csms.db import as_fact
 from csms.operations.files_models import file_transfer, file_transfer_event, firmware, station_file
+from csms.operations.transfers import TransferState
 
 _t, _e, _f, _s = file_transfer.c, file_transfer_event.c, firmware.c, station_file.c
 _cp, _command = models.charge_point.c, models.command.c
@@ -26,7 +27,7 @@ class TransferView(msgspec.Struct, frozen=True):
     identity: str
     action: str
     log_type: str
-    state: str
+    state: TransferState
     status: str
     reason: str
     location: str
