@@ -285,9 +285,14 @@ def add(asked: AddChargePoint, working_set: WorkingSet, now: datetime) -> Decisi
 
 
 def change_key(asked: ChangeKey, working_set: WorkingSet, now: datetime) -> Decision[int | None]:  # noqa: ARG001 - every rule takes now
-    """Set profile and key; return the charge point's id, or None where there is no such identity."""
+    """Set the key, and with it a profile of at least that; return the charge point's id, or None where there is no
+    such identity. With TLS a profile is lowered by nothing but a reason (`operations.link_security`).
+    """
     known = working_set.identities.get(asked.identity)
     if known is None:
         return Decision(None)
-    changed = KeyChange(known, asked.security_profile, asked.key_salt, asked.key_hash)
+    before = working_set.charge_points[known].security_profile
+    keeps = before > 1 or asked.key_hash is not None
+    profile = max(before, asked.security_profile) if keeps else asked.security_profile
+    changed = KeyChange(known, profile, asked.key_salt, asked.key_hash)
     return Decision(known, (changed,))

@@ -63,6 +63,7 @@ GROUPS = {
     "customer": Command("csms.cli.customers", "commands", "Customers of cards: set, show, erase."),
     "receipt": Command("csms.cli.receipts", "commands", "Receipts: show, write as PDF."),
     "tariff": Command("csms.cli.tariffs", "commands", "Tariffs: add, list, show, price an example, assign."),
+    "command": Command("csms.cli.commands", "commands", "Calls to stations: list, show, cancel, progress, stop."),
     "group": Command("csms.cli.groups", "commands", "Groups of stations and of accounts: add, list, set."),
     "transaction": Command("csms.cli.transactions", "commands", "Charging transactions: list, show."),
     "reservation": Command("csms.cli.reservations", "commands", "Reservations: list, add, cancel."),

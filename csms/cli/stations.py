@@ -6,15 +6,16 @@ collides with a running server.
 
 import secrets
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, cast
 from urllib.parse import quote
 
 import typer
 
 from csms.charging.overview import StationView, find_station, list_stations
 from csms.charging.sites import Site, find_site, move_station
-from csms.charging.stations import AddChargePoint, ChangeKey, hash_key
+from csms.charging.stations import AddChargePoint, ChangeKey, SecurityProfile, hash_key
 from csms.cli import arguments
+from csms.cli.commands import send
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
@@ -26,8 +27,10 @@ from csms.installation import Installation
 commands = typer.Typer()
 commands.command("settings")(show_settings)
 commands.command("place")(place)
+commands.command("command")(send)
 
 _KEY_BYTES, _SALT_BYTES = 20, 16
+_KEYLESS = (0, 3)  # security profiles
 
 Identity = Annotated[str, typer.Argument(metavar="IDENTITY", help="The charge point's identity, such as CP-1.")]
 Key = Annotated[str, typer.Option("--key", help="16 to 20 bytes as hex digits; without it a random one is made.")]
@@ -37,7 +40,10 @@ Key = Annotated[str, typer.Option("--key", help="16 to 20 bytes as hex digits; w
 def add(
     identity: Identity,
     security_profile: Annotated[
-        int, typer.Option(min=0, max=1, help="1: it proves who it is with a key; 0: anyone who knows the identity.")
+        int,
+        typer.Option(
+            min=0, max=3, help="0: none; 1: a key; 2: TLS and a key; 3: TLS and a client certificate, no key."
+        ),
     ] = 1,
     key: Key = "",
     site: Annotated[str, typer.Option(help="The name of the site where it stands.")] = "",
@@ -46,12 +52,12 @@ def add(
 ) -> None:
     """Add a charge point, and say how to configure it."""
     name = arguments.identity(identity)
-    if security_profile == 0 and key:
-        raise WrongArgument("A key belongs to security profile 1; with profile 0 leave out --key.")
+    if security_profile in _KEYLESS and key:
+        raise WrongArgument("A key belongs to security profiles 1 and 2; with another one leave out --key.")
     with opened() as installation:
         stands_at = _site(installation, site) if site else None
-        new_key = _key(key) if security_profile else None
-        profile: Literal[0, 1] = 1 if new_key is not None else 0
+        new_key = None if security_profile in _KEYLESS else _key(key)
+        profile = cast("SecurityProfile", security_profile)
         salt, digest = _hashed(new_key)
         added: int | None = installation.engine.execute(AddChargePoint(name, profile, salt, digest))
         if added is None:
@@ -59,7 +65,7 @@ def add(
         if stands_at is not None:
             with installation.database.unit_of_work() as connection:
                 move_station(connection, charge_point_id=added, site_id=stands_at.site_id)
-        _tell(f"Added the charge point {name}.", name, new_key, installation.settings, as_json=as_json)
+        _tell(f"Added the charge point {name}.", name, new_key, installation.settings, as_json, profile)
 
 
 @commands.command("key")
@@ -71,7 +77,11 @@ def change_key(identity: Identity, key: Key = "", *, as_json: Json = False) -> N
         changed: int | None = installation.engine.execute(ChangeKey(identity, 1, salt, digest))
         if changed is None:
             raise Refusal(_unknown(identity))
-        _tell(f"The charge point {identity} has a new key.", identity, new_key, installation.settings, as_json=as_json)
+        with installation.database.reading() as connection:
+            profile = cast(
+                "SecurityProfile", found.security_profile if (found := find_station(connection, identity)) else 1
+            )
+        _tell(f"The charge point {identity} has a new key.", identity, new_key, installation.settings, as_json, profile)
 
 
 @commands.command("list")
@@ -130,16 +140,19 @@ def show(identity: Identity, *, as_json: Json = False) -> None:
                 ("firmware", one.firmware_version),
                 ("booted", moment(one.booted_at, time_zone)),
                 ("connectors", _connectors(one)),
-                ("address", station_url(installation.settings, one.identity)),
+                ("address", station_url(installation.settings, one.identity, one.security_profile)),
             ],
         )
 
 
-def station_url(settings: Settings, identity: str) -> str:
+def station_url(settings: Settings, identity: str, profile: int = 1) -> str:
     """Return the address a station is configured with; HOST where we cannot know our name as stations see it."""
     host = "HOST" if settings.host in {"0.0.0.0", "::", ""} else settings.host  # noqa: S104 - compared, not bound
     host = f"[{host}]" if ":" in host else host
-    return f"ws://{host}:{settings.ocpp_port}/ocpp/{quote(identity, safe='')}"
+    port, scheme = settings.ocpp_port, "ws"
+    if profile > 1:
+        port, scheme = settings.ocpp_tls_port or port, "wss"
+    return f"{scheme}://{host}:{port}/ocpp/{quote(identity, safe='')}"
 
 
 def _key(text: str) -> bytes:
@@ -153,9 +166,10 @@ def _hashed(key: bytes | None) -> tuple[str | None, str | None]:
     return salt, hash_key(key, salt)
 
 
-def _tell(done: str, identity: str, key: bytes | None, settings: Settings, *, as_json: bool) -> None:
-    url = station_url(settings, identity)
-    profile = 0 if key is None else 1
+def _tell(
+    done: str, identity: str, key: bytes | None, settings: Settings, as_json: bool, profile: SecurityProfile
+) -> None:
+    url = station_url(settings, identity, profile)
     if as_json:
         shown = None if key is None else key.hex()
         show_json({"identity": identity, "security_profile": profile, "key": shown, "url": url})

@@ -15,6 +15,7 @@ from csms.charging import models
 from csms.charging.facts import Alarm, AlarmOver
 from csms.charging.stations import SecurityProfile
 from csms.clock import Clock
+from csms.commands import certificate_acts
 from csms.config import Settings
 from csms.connections import Connections
 from csms.db import any_of
@@ -32,6 +33,7 @@ _EVERY_S = 60.0
 _SIGNED_AT_ONCE = 20
 _PER_LOOK = 20  # stations that are told something at the same time
 _ASKED_AGAIN = timedelta(days=1)
+_LISTS_EVERY = timedelta(days=7)
 _KEYED: tuple[SecurityProfile, ...] = (1, 2)
 _BUILT_IN = "built-in authority"
 _cp, _station, _command = models.charge_point.c, tables.station_security.c, models.command.c
@@ -137,12 +139,22 @@ class SecurityWork:
 
     async def look(self) -> None:
         """Do what is due now."""
+        await asyncio.to_thread(self._renew_lists)
         rotations, renewals, ends = await asyncio.to_thread(self._due)
         for charge_point_id in rotations:
             await self._engine.submit(rotate_key(charge_point_id, SECURITY))
         for charge_point_id in renewals:
             await self._engine.submit(AskRenewal(charge_point_id))
         await self._engine.submit(ends)
+
+    def _renew_lists(self) -> None:
+        """Write the revocation lists of our own authority again before they are overdue."""
+        settings, now = self._settings, self._clock()
+        if not authority.exists(settings.authority_dir):
+            return
+        if authority.load(settings.authority_dir, settings.ca_passphrase).lists_are_older_than(now - _LISTS_EVERY):
+            with self._database.reading() as connection:
+                certificate_acts.write_lists(connection, settings, now)
 
     def _due(self) -> tuple[list[int], list[int], NoteEnds]:
         now, settings = self._clock(), self._settings

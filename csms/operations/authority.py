@@ -85,7 +85,7 @@ class Authority:
             alternative = x509.SubjectAlternativeName([x509.DNSName(host)])
             one = self._sign(kind, names, key.public_key(), days, now, server=alternative)
             _write(self.folder / f"server-{kind}.key", _key_pem(key, b""), secret=True)
-            _write(self.folder / f"server-{kind}.pem", one.chain.encode())
+            _write(self.folder / f"server-{kind}.pem", one.facts.pem.encode())  # stations have the root
             issued.append(one)
         return tuple(issued)
 
@@ -101,6 +101,11 @@ class Authority:
         assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey), "it was checked"
         kind: Kind = "rsa" if isinstance(key, rsa.RSAPublicKey) else "ecdsa"
         return self._sign(kind, _subject(request.common_name, request.organization), key, days, now)
+
+    def lists_are_older_than(self, at: datetime) -> bool:
+        """Tell whether a revocation list is missing or was written before."""
+        paths = [self.folder / f"crl-{kind}.pem" for kind in self._roots]
+        return any(not path.exists() or path.stat().st_mtime < at.timestamp() for path in paths)
 
     def write_lists(self, revoked: Iterable[Revoked], now: datetime) -> tuple[Path, ...]:
         """Write the revocation list of each root; listeners take it up by themselves."""
@@ -200,6 +205,11 @@ def load(folder: Path, passphrase: str) -> Authority:
         assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey), "made by `create`"
         roots[kind] = (root, key)
     return Authority(folder, roots)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read."""
+    _write(path, text.encode(), secret=True)
 
 
 def _subject(common_name: str, organization: str) -> x509.Name:

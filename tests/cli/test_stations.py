@@ -84,7 +84,7 @@ def test_a_key_of_another_shape_is_a_wrong_argument(csms: Csms, key: str) -> Non
     assert csms("station", "list", "--json").json == []
 
 
-@pytest.mark.parametrize("profile", ["2", "-1", "x"])
+@pytest.mark.parametrize("profile", ["4", "-1", "x"])
 def test_another_security_profile_is_a_wrong_argument(csms: Csms, profile: str) -> None:
     csms("station", "add", "CP-1", "--security-profile", profile, status=2)
 
