@@ -67,7 +67,9 @@ class CentralSystem:
         self.answers: dict[str, Callable[[Call], dict[str, Any]]] = {
             "BootNotification": self._boot,
             "Authorize": lambda _call: {"idTagInfo": {"status": "Accepted"}},
+            "DataTransfer": lambda _call: {"status": "Accepted"},
             "Heartbeat": lambda _call: {"currentTime": NOW},
+            "SignCertificate": lambda _call: {"status": "Accepted"},
             "StartTransaction": self._start,
             "StopTransaction": lambda _call: {"idTagInfo": {"status": "Accepted"}},
         }

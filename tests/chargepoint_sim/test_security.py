@@ -231,12 +231,6 @@ async def asked_for(central: CentralSystem, station: Station) -> str:
     return str(call.payload["csr"])
 
 
-@pytest.fixture
-def signing(central: CentralSystem) -> None:
-    central.answers["SignCertificate"] = lambda _call: {"status": "Accepted"}
-
-
-@pytest.mark.usefixtures("signing")
 @pytest.mark.parametrize("algorithm", ["EC", "RSA"])
 async def test_a_request_names_the_station_and_its_owner(central: CentralSystem, make: Make, algorithm: Any) -> None:
     keys = {"CpoName": "Charging AG"}
@@ -247,7 +241,6 @@ async def test_a_request_names_the_station_and_its_owner(central: CentralSystem,
     assert isinstance(request.public_key(), rsa.RSAPublicKey) is (algorithm == "RSA")
 
 
-@pytest.mark.usefixtures("signing")
 async def test_a_signed_certificate_is_taken_into_use_for_profile_3(
     ca: trustme.CA, central: CentralSystem, make: Make, tmp_path: Path
 ) -> None:
@@ -267,7 +260,6 @@ async def test_a_signed_certificate_is_taken_into_use_for_profile_3(
         await secure.wait_for("BootNotification")
         assert station.security_profile == 3
         # A renewal shows the new certificate at once.
-        secure.answers["SignCertificate"] = lambda _call: {"status": "Accepted"}
         await station.wait_online(5)
         renewal = makers.sign_request(await asked_for(secure, station), root)
         assert await secure.call("CertificateSigned", certificateChain=renewal) == {"status": "Accepted"}
@@ -280,7 +272,6 @@ async def test_a_signed_certificate_is_taken_into_use_for_profile_3(
         assert again.security.own == station.security.own
 
 
-@pytest.mark.usefixtures("signing")
 @pytest.mark.parametrize(
     "reason", ["another key", "another name", "a broken chain", "no certificate", "expired", "too long"]
 )
