@@ -8,6 +8,7 @@ opening                                  the installation a command works on
 serving, migrating, demo                 csms serve, migrate, demo
 cards, tariffs, ledger                   the money
 stations, transactions                   the energy
+commands                                 calls to stations, and what came back
 reservations, local_lists                what is kept for cards, and which cards stations know
 staff, desks, sites                      people and places
 """

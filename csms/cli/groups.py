@@ -18,6 +18,7 @@ from csms.billing.reports import find_card
 from csms.charging import groups
 from csms.charging.groups import StationGroupView, StationPolicy
 from csms.cli import arguments
+from csms.cli.commands import SEND_TO_GROUP_HELP, send_to_group
 from csms.cli.opening import opened
 from csms.cli.output import Json, say, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
@@ -27,7 +28,8 @@ _MOST_MEMBERS = 10_000
 commands = typer.Typer()
 stations = typer.Typer()
 accounts = typer.Typer()
-commands.add_typer(stations, name="station", help="Groups of stations: add, list, set.")
+commands.add_typer(stations, name="station", help="Groups of stations: add, list, set, command.")
+stations.command("command", help=SEND_TO_GROUP_HELP)(send_to_group)
 commands.add_typer(accounts, name="account", help="Groups of accounts: add, list, set.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help='Such as "Harbour".')]

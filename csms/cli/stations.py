@@ -15,7 +15,7 @@ from csms.charging.overview import StationView, find_station, list_stations
 from csms.charging.sites import Site, find_site, move_station
 from csms.charging.stations import AddChargePoint, ChangeKey, SecurityProfile, hash_key
 from csms.cli import arguments
-from csms.cli.commands import send
+from csms.cli.commands import SEND_HELP, send
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
@@ -27,7 +27,7 @@ from csms.installation import Installation
 commands = typer.Typer()
 commands.command("settings")(show_settings)
 commands.command("place")(place)
-commands.command("command")(send)
+commands.command("command", help=SEND_HELP)(send)
 
 _KEY_BYTES, _SALT_BYTES = 20, 16
 _KEYLESS = (0, 3)  # security profiles
