@@ -57,6 +57,7 @@ class CentralSystem:
     password: bytes | None = None
     refuse_with: HTTPStatus | None = None
     calls: list[Call] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     opened: int = 0
     tls: list[tuple[str, dict[str, Any] | None] | None] = field(default_factory=list)
     url: str = ""
@@ -104,6 +105,7 @@ class CentralSystem:
         self.tls.append((tls.version(), tls.getpeercert()) if tls else None)
         try:
             async for text in connection:
+                self.texts.append(str(text))
                 await self._take(connection, json.loads(text))
         except ConnectionClosed:
             return

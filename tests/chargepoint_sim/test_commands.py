@@ -7,16 +7,19 @@ import json
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from chargepoint_sim import Habits, Station
 from chargepoint_sim.__main__ import app
+from chargepoint_sim.habits import NAMES
+from chargepoint_sim.options import Options, with_options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.chargepoint_sim.central_system import CentralSystem
 
 
@@ -63,6 +66,13 @@ async def command(*words: str, given: str = "") -> Outcome:
         (["run", "wss://h/o", "X", "--ca", "/nowhere.pem"], 2, "the TLS files cannot be used"),
         (["fleet", "ws://h/o", "--id-tag", "A", "--stations", "/nowhere"], 2, "the list of stations /nowhere"),
         (["run", "ws://h/o", "X", "--state-dir", "/dev/null/x"], 2, "the state file"),
+        (["run", "ws://h/o", "X", "--ca", "/dev/null"], 2, "it is no certificate in PEM"),
+        (["run", "ws://h/o", "X", "--security-profile", "2"], 2, "security profile 2 needs a key"),
+        (["run", "wss://h/o", "X", "--security-profile", "1"], 2, "wss:// is profile 2 or 3"),
+        (["run", "ws://h/o", "X", "--security-profile", "3"], 2, "needs a certificate of the station"),
+        (["run", "ws://h/o", "X", "--secure-url", "ws://h/o"], 2, "is no URL of a central system"),
+        (["run", "ws://h/o", "X", "--without", "Core"], 2, "--without"),
+        (["run", "wss://h/o", "X", "--key", "00" * 16, "--tls-ciphers", "NONE"], 2, "the TLS files cannot be used"),
         (["nonsense"], 2, "No such command"),
     ],
 )
@@ -73,11 +83,46 @@ def test_a_mistake_gets_one_sentence_and_its_exit_status(words: list[str], statu
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("name", ["session", "run", "fleet"])
-def test_help_shows_examples(name: str) -> None:
+@pytest.mark.parametrize("name", ["session", "run", "interactive", "fleet"])
+def test_help_shows_examples_and_each_habit_as_a_switch(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0
     assert f"chargepoint-sim {name} ws://localhost:9000/ocpp" in result.stdout
+    assert all(f"--{habit.replace('_', '-')}" in result.stdout for habit in NAMES)
+
+
+def test_every_option_reaches_the_station(tmp_path: Path) -> None:
+    made: list[Station] = []
+    probe = typer.Typer()
+
+    @probe.command()
+    @with_options
+    def build(identity: str, *, options: Options) -> None:
+        made.append(options.station("ws://127.0.0.1:1/ocpp", identity, 3))
+
+    words = ["CP", "--vendor", "Maker", "--serial", "S1", "--firmware", "3.0", "--set", "NumberOfConnectors=7"]
+    words += ["--without", "Reservation", "--vendor-id", "com.example", "--call-error", "GetLog:1", "--small-ids"]
+    words += ["--hash-algorithm", "SHA512", "--upload-method", "POST", "--key-algorithm", "RSA", "--key-text"]
+    result = CliRunner().invoke(probe, [*words, "--state-dir", str(tmp_path), "--key", "ab" * 16])
+    assert result.exit_code == 0, result.output
+    station = made[0]
+    assert (station.nameplate.vendor, station.nameplate.serial_number, station.firmware_version) == (
+        "Maker",
+        "S1",
+        "3.0",
+    )
+    assert station.configuration["NumberOfConnectors"] == "7"
+    assert "Reservation" not in station.configuration["SupportedFeatureProfiles"].split(",")
+    assert station.vendors.take("com.example", None, None).status == "Accepted"
+    assert station.security_profile == 1
+    assert station.habits == Habits(
+        small_ids=True,
+        hex_text_key=True,
+        call_errors=frozenset({"GetLog:1"}),
+        hash_algorithm="SHA512",
+        upload_method="POST",
+        key_algorithm="RSA",
+    )
 
 
 async def test_a_session_charges_to_its_goal_and_sums_up(central: CentralSystem) -> None:
@@ -135,6 +180,42 @@ async def test_a_script_on_standard_input_commands_a_station(central: CentralSys
     assert bad.status == 1
     assert "there is no command dance; help lists them" in bad.out
     assert "card cannot take no words" in bad.out
+
+
+async def test_a_person_sees_what_is_inside_and_sends_what_a_station_sends(central: CentralSystem) -> None:
+    script = """
+        wait online 5
+        show SecurityProfile
+        show NumberOfConnectors
+        show list
+        show reservations
+        show display
+        show AuthorizationKey
+        data com.example hello "some data"
+        event MemoryExhaustion all of it
+        tamper
+        sign
+        boot
+        show profiles
+        show certificates
+        show Nonsense
+        sleep 0.2
+        reset soft
+        wait online 10
+        quit
+    """
+    outcome = await command("interactive", central.url, "SIM-1", given=script)
+    assert (outcome.status, outcome.err) == (0, "")
+    for line in (
+        *("plug [CONNECTOR]", "SecurityProfile = 0", "NumberOfConnectors = 2 (read-only)", "version 0", "none"),
+        *("nothing", "AuthorizationKey = (not shown)", "com.example: Accepted", "show cannot take Nonsense"),
+    ):
+        assert line in outcome.out
+    assert central.of("DataTransfer")[0].payload["data"] == "some data"
+    kinds = [call.payload["type"] for call in central.of("SecurityEventNotification")]
+    assert kinds == ["MemoryExhaustion", "TamperDetectionActivated"]
+    assert len(central.of("SignCertificate")) == 1
+    assert len(central.of("BootNotification")) == 3
 
 
 async def test_a_fleet_charges_until_ctrl_c_and_says_good_bye(central: CentralSystem, tmp_path: Path) -> None:

@@ -70,20 +70,13 @@ async def test_several_calls_may_be_in_flight(central: CentralSystem, make: Make
 
 
 async def test_frames_may_have_blanks_after_their_commas(central: CentralSystem, make: Make) -> None:
-    texts: list[str] = []
     async with make(habits=Habits(blanks=True)) as station:
         await station.wait_online(5)
-        link = station.uplink._link
-        assert link is not None
-        usual = link._socket.send
-
-        async def record(text: str) -> None:
-            texts.append(text)
-            await usual(text)
-
-        link._socket.send = record  # type: ignore[method-assign, assignment]
         await station.send_data("com.example", "a,b", "c")
-    assert '", "DataTransfer", {"vendorId": "com.example", "messageId": "a,b"' in texts[-1]
+        assert await central.call("GetLocalListVersion") == {"listVersion": 0}
+    data = next(text for text in central.texts if "DataTransfer" in text)
+    assert '", "DataTransfer", {"vendorId": "com.example", "messageId": "a,b", "data": "c"}]' in data
+    assert '{"listVersion": 0}]' in central.texts[-1]
     assert with_blanks('[2,"1","A",{"x":1}]') == '[2, "1", "A", {"x": 1}]'
 
 
