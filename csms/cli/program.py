@@ -65,6 +65,7 @@ GROUPS = {
     "tariff": Command("csms.cli.tariffs", "commands", "Tariffs: add, list, show, price an example, assign."),
     "command": Command("csms.cli.commands", "commands", "Calls to stations: list, show, cancel, progress, stop."),
     "group": Command("csms.cli.groups", "commands", "Groups of stations and of accounts: add, list, set."),
+    "profile": Command("csms.cli.profiles", "commands", "Charging profiles: add, list, send, installed, clear."),
     "transaction": Command("csms.cli.transactions", "commands", "Charging transactions: list, show."),
     "reservation": Command("csms.cli.reservations", "commands", "Reservations: list, add, cancel."),
     "local-list": Command("csms.cli.local_lists", "commands", "Cards that stations know themselves: list, set, send."),
