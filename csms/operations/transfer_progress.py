@@ -163,6 +163,8 @@ def after_boot(said: Boot, working_set: WorkingSet, now: datetime) -> tuple[obje
 def _restarted(one: Transfer, version: str, now: datetime) -> Transfer:
     """A station that comes back with the wanted version has installed it, even if it does not say so."""
     alive = replace(one, state="running", reason="", due_at=max(one.due_at, now + STALLED_AFTER), changed_at=now)
-    if not version or version == one.version_before or one.version_wanted not in {"", version}:
+    is_new = version not in {"", one.version_before}
+    is_right = version == one.version_wanted or (not one.version_wanted and one.version_before)
+    if not is_new or not is_right:
         return alive
     return replace(alive, state="done", version_after=version, reason="seen at the boot")

@@ -11,16 +11,29 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from csms.charging import models
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of, as_fact
 from csms.operations.files_models import campaign_station, file_transfer, file_transfer_event, firmware_campaign
-from csms.operations.transfers import AT, BY_COMMAND, CAMPAIGN, FAMILIES, CampaignTurn, Transfer, TransferEvent
+from csms.operations.transfers import (
+    AT,
+    BY_COMMAND,
+    CAMPAIGN,
+    FAMILIES,
+    VERSIONS,
+    CampaignTurn,
+    Transfer,
+    TransferEvent,
+)
 
 _t, _turn = file_transfer.c, campaign_station.c
 _FIELDS = Transfer.__struct_fields__
 _TRANSFERS = select(*(_t[name] for name in _FIELDS)).order_by(_t.command_id).with_for_update()
 _FOLLOWED = _TRANSFERS.where(any_of(_t.charge_point_id, "keys"), _t.is_followed)
 _BY_COMMAND = _TRANSFERS.where(any_of(_t.command_id, "keys"))
+_VERSIONS = select(models.charge_point.c.id, models.charge_point.c.firmware_version).where(
+    any_of(models.charge_point.c.id, "keys")
+)
 _TURNS = (
     select(_turn.campaign_id, _turn.charge_point_id, _turn.command_id, _turn.attempts, firmware_campaign.c.state)
     .join(firmware_campaign, firmware_campaign.c.id == _turn.campaign_id)
@@ -44,6 +57,9 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
             found[row[0]] = as_fact(Transfer, row)
     if found:
         working_set.more[BY_COMMAND] = found
+    unheard = {one.charge_point_id for one in commands if one.command_id not in found}
+    if unheard:
+        working_set.more[VERSIONS] = {row[0]: row[1] for row in _rows(connection, _VERSIONS, unheard)}
     turns = names.more.get(CAMPAIGN, set())
     if turns:
         loaded = [as_fact(CampaignTurn, row) for row in _rows(connection, _TURNS, turns)]

@@ -28,6 +28,7 @@ FAMILIES: dict[str, Family] = {
     "GetLog": "log",
 }
 AT, BY_COMMAND, CAMPAIGN = "transfers at", "transfers", "campaign stations"  # what `Names.more` and `more` call them
+VERSIONS = "firmware versions"  # of stations whose command is of nobody's transfer yet, brought by the loader
 LIFETIME = timedelta(days=7)  # of following a transfer whose link is not ours
 STALLED_AFTER = timedelta(hours=2)  # without a word
 SCHEDULED_AFTER = timedelta(hours=24)  # the same, where the station said that it will go on later
@@ -180,6 +181,7 @@ def of_command(command: Command, working_set: WorkingSet, now: datetime) -> Tran
     parts = {**payload, **_part(payload, "firmware"), **_part(payload, "log")}
     location = str(parts.get("location") or parts.get("remoteLocation") or "")
     station = working_set.charge_points.get(command.charge_point_id)
+    loaded = working_set.more.get(VERSIONS, {}).get(command.charge_point_id, "")
     request_id = payload.get("requestId")
     return Transfer(
         command.command_id,
@@ -193,7 +195,7 @@ def of_command(command: Command, working_set: WorkingSet, now: datetime) -> Tran
         now,
         now + LIFETIME,
         now + STALLED_AFTER,
-        version_before="" if station is None else station.firmware_version,
+        version_before=loaded if station is None else station.firmware_version,
         log_type=str(payload.get("logType", "")),
     )
 
