@@ -31,7 +31,11 @@ from csms.installation import Installation, open_installation
 from csms.message_log.recorder import Recorder
 from csms.message_log.store import MessageStore
 from csms.nightly import Nightly
+from csms.web.api import repetitions
+from csms.web.api.event_views import deliveries
 from csms.web.app import create_portal
+from csms.web.protocol import PortalProtocol
+from csms.webhooks.delivering import Deliveries, ShowEvents
 
 log = structlog.get_logger()
 
@@ -97,8 +101,9 @@ async def run(
         watching = engine.watch(3 * settings.statement_timeout_s)
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
         nightly, files = Nightly(installation, clock.now).run(), FileWork(installation, clock.now).run()
+        webhooks = Deliveries(installation, clock.now, _shown_to_others(installation), repetitions.forget).run()
         secure = _secure(installation, connections, central_system)
-        kept = (nightly, files, ftp.run(), expiry.run(), upkeep.run(), *secure)
+        kept = (nightly, files, ftp.run(), expiry.run(), upkeep.run(), webhooks, *secure)
         tasks = [asyncio.create_task(each) for each in (*work, *kept)]
         if on_ready is not None:
             on_ready(running)
@@ -115,6 +120,10 @@ async def run(
         messages.close()
         ftp.close()
         portal_socket.close()
+
+
+def _shown_to_others(installation: Installation) -> ShowEvents:
+    return lambda batch, types: deliveries(batch, types, installation.currency)
 
 
 def _dispatcher(installation: Installation, connections: Connections) -> Dispatcher:
@@ -156,6 +165,8 @@ class _Portal:
             application,
             log_config=None,
             access_log=False,
+            http=PortalProtocol,
+            ws="none",
             lifespan="on",
             timeout_graceful_shutdown=5,
             server_header=False,

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     max_api_body_bytes: Positive = 1_048_576
     max_event_listeners: Positive = 50  # of the stream of events, in this process; a fifth of them may be of one key
     event_retention_h: Positive = 72  # so long a listener or a webhook may be away and misses nothing
+    webhook_hosts: str = ""  # separated by commas: where webhooks may go although it lies in a network of our own
+    webhook_timeout_s: Positive = 10
+    webhook_give_up_h: Positive = 72  # a webhook that took nothing for so long is disabled
 
     @field_validator("time_zone")
     @classmethod
@@ -183,6 +186,11 @@ class Settings(BaseSettings):
             return given.rstrip("/")
         host = socket.gethostname() if self.host in {"0.0.0.0", "::", ""} else self.host  # noqa: S104 - compared only
         return f"http://{f'[{host}]' if ':' in host else host}:{self.portal_port}"
+
+    @property
+    def allowed_webhook_hosts(self) -> frozenset[str]:
+        """The hosts that webhooks may reach wherever they are."""
+        return frozenset(one.strip().lower() for one in self.webhook_hosts.split(",") if one.strip())
 
     @property
     def node_name(self) -> str:

@@ -6,6 +6,7 @@ import csms.billing.models
 import csms.charging.models
 import csms.web.api.models
 import csms.web.models
+import csms.webhooks.models
 from csms.config import load_settings
 from csms.db import Database, metadata
 

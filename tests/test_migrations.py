@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 import csms.web.api.models  # registers the API's tables
 import csms.web.models  # registers the portal's tables
+import csms.webhooks.models  # registers those of webhooks
 from csms.db import Database, metadata
 from csms.message_log.tables import metadata as message_log
 from csms.migration import migrate, revisions

@@ -39,6 +39,7 @@ from csms.operations import (
     transfer_progress,
     transfer_store,
     transfers,
+    webhook_alarms,
 )
 
 _DECIDERS: dict[type, Decide] = {
@@ -61,6 +62,7 @@ _DECIDERS: dict[type, Decide] = {
     security_events.SecurityNotification: security_events.notified,
     certificates.AskForCertificate: certificates.ask,
     certificates.IssueCertificate: certificates.issue,
+    webhook_alarms.NoteWebhook: webhook_alarms.note,
     link_security.SetProfile: link_security.set_profile,
     link_security.AskRenewal: link_security.ask_renewal,
     link_security.NoteEnds: link_security.note_ends,

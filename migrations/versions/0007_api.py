@@ -51,8 +51,59 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name="pk_event_batch"),
     )
     op.create_index("ix_event_batch_recorded_at", "event_batch", ["recorded_at"])
+    _create_webhooks()
     # An installation that is in use gets the account into which top-ups over the API are paid; a new one has it anyway.
     op.execute(
         "INSERT INTO ledger_account (id, code, kind, name, currency, created_at) "
         "SELECT 13, '1220', 'asset', 'Clearing: API', currency, created_at FROM installation"
+    )
+
+
+def _create_webhooks() -> None:
+    op.create_table(
+        "webhook",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(60), nullable=False),
+        sa.Column("url", sa.String(500), nullable=False),
+        sa.Column("types", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(10), nullable=False),
+        sa.Column("created_by", sa.String(100), nullable=False),
+        sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("failing_since", _INSTANT, nullable=True),
+        sa.Column("delivered_at", _INSTANT, nullable=True),
+        sa.Column("lease_node", sa.String(60), nullable=True),
+        sa.Column("lease_until", _INSTANT, nullable=True),
+        sa.CheckConstraint("state IN ('active', 'paused', 'disabled')", name="ck_webhook_state"),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook"),
+    )
+    op.create_table(
+        "webhook_delivery",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("webhook_id", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.String(60), nullable=False),
+        sa.Column("event_type", sa.String(40), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(10), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("due_at", _INSTANT, nullable=False),
+        sa.Column("answered_at", _INSTANT, nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("error", sa.String(300), server_default="", nullable=False),
+        sa.CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="ck_webhook_delivery_state"),
+        sa.ForeignKeyConstraint(["webhook_id"], ["webhook.id"], name="fk_webhook_delivery_webhook_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook_delivery"),
+    )
+    waiting = sa.text("state = 'waiting'")
+    op.create_index("uq_webhook_delivery_event", "webhook_delivery", ["webhook_id", "event_id"], unique=True)
+    op.create_index("ix_webhook_delivery_history", "webhook_delivery", ["webhook_id", "id"])
+    op.create_index("ix_webhook_delivery_created_at", "webhook_delivery", ["created_at"])
+    op.create_index(
+        "ix_webhook_delivery_due",
+        "webhook_delivery",
+        ["webhook_id", "due_at"],
+        sqlite_where=waiting,
+        postgresql_where=waiting,
     )

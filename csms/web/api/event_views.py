@@ -8,6 +8,7 @@ import msgspec
 
 from csms.billing.money import Currency, format_amount
 from csms.operations.event_store import EventBatch, event_id
+from csms.webhooks.store import NewDelivery
 
 EventType = Literal[
     "charge_point.connected",
@@ -40,6 +41,14 @@ def shown(batch: EventBatch, currency: Currency, types: Collection[str] = (), af
     for index, (kind, data) in enumerate(batch.events):
         if index > after and (not types or kind in types):
             yield Event(event_id(batch.position, index), kind, batch.recorded_at, _data(data, currency))
+
+
+def deliveries(batch: EventBatch, types: Collection[str], currency: Currency) -> list[NewDelivery]:
+    """Return the events of a batch as webhooks send them."""
+    return [
+        NewDelivery(event.id, event.type, msgspec.json.encode(event).decode())
+        for event in shown(batch, currency, types)
+    ]
 
 
 def _data(data: dict[str, Any], currency: Currency) -> dict[str, Any]:

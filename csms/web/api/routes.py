@@ -18,6 +18,7 @@ from csms.web.api import (
     station_files,
     tariffs,
     transactions,
+    webhooks,
 )
 from csms.web.api.endpoint import Endpoint
 
@@ -33,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *tariffs.ENDPOINTS,
     *places.ENDPOINTS,
     *events.ENDPOINTS,
+    *webhooks.ENDPOINTS,
     *firmware.ENDPOINTS,
     *firmware_campaigns.ENDPOINTS,
     *station_files.ENDPOINTS,
