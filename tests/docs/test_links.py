@@ -99,7 +99,7 @@ def test_every_command_that_is_shown_exists(path: Path) -> None:
 
     from csms.cli.program import COMMANDS, GROUPS, build
 
-    shown = re.findall(r"(?:^|`)csms ([a-z]+)(?: ([a-z][a-z-]*))?", path.read_text(), re.MULTILINE)
+    shown = re.findall(r"(?:^|`)csms ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", path.read_text(), re.MULTILINE)
     for first, second in shown:
         assert first in COMMANDS or first in GROUPS, f"{_name(path)} shows csms {first}"
         if first in GROUPS and second:
