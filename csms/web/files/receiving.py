@@ -5,6 +5,7 @@ Every wait for the next piece has an end. Knows neither pages nor links: `begin`
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -20,6 +21,7 @@ Begin = Callable[[dict[str, str], str], Arriving]  # the fields so far and the n
 
 STATUSES = {"too large": 413, "too much": 409, "no room": 507}
 _PATIENCE_S = 60  # for the next piece of a body
+_DRAINED_BYTES, _DRAINED_S = 1_048_576, 2
 _MOST_PARTS = 30
 _LONGEST_FIELD_BYTES = 16_384
 _LONGEST_HEADER_BYTES = 4_096
@@ -67,6 +69,17 @@ async def receive_form(request: Request, begin: Begin) -> tuple[dict[str, str], 
             one.discard()
         raise refused(error) from None
     return reader.fields, stored
+
+
+async def drain(request: Request) -> None:
+    """Read a little more of a body that is refused: a sender that is still sending would not see the answer."""
+    left = _DRAINED_BYTES
+    with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # it was read already, or nobody is there any more
+        async with asyncio.timeout(_DRAINED_S):
+            async for piece in request.stream():
+                left -= len(piece)
+                if left < 0:
+                    return
 
 
 def refused(error: BaseException) -> BaseException:

@@ -24,7 +24,7 @@ from csms.operations import station_files
 from csms.operations.file_store import FIRMWARE, UPLOADS, Arriving, FileRefused, Stored
 from csms.operations.links import FIRMWARE_PATH, UPLOADS_PATH, safe_name
 from csms.operations.station_files import Link, NewStationFile, find_link, keep_file, note_access
-from csms.web.files.receiving import receive_form, receive_raw, refused
+from csms.web.files.receiving import drain, receive_form, receive_raw, refused
 from csms.web.visit import Portal
 
 log = structlog.get_logger()
@@ -63,6 +63,7 @@ class _Doors:
             try:
                 return await answer(request)
             except HTTPException as error:
+                await drain(request)
                 return _no(error.status_code, error.detail)
             except StorageUnavailable:
                 return _no(503, "Try again later.")
