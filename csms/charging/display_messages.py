@@ -16,14 +16,14 @@ from csms.billing.bands import Band, Span, band_at, divide
 from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff, decode_tariff
-from csms.charging import display
+from csms.charging import closing, display
 from csms.charging.authorization import Authorization, Authorize
 from csms.charging.command_queue import DISPLAY
 from csms.charging.display import ENCODER, ChargingPrice
 from csms.charging.display_texts import LANGUAGES, Language, cost_text, price_text
-from csms.charging.facts import UNNUMBERED, Command, Transaction
+from csms.charging.facts import UNNUMBERED, Command, ReviewItem, Transaction
 from csms.charging.metering import Metered, MeterValues
-from csms.charging.pricing import IDLE_BELOW_W
+from csms.charging.pricing import IDLE_BELOW_W, elapsed_s
 from csms.charging.setting_facts import Unplugged
 from csms.charging.transactions import Started, StartTransaction, Stopped, StopTransaction
 from csms.charging.working_set import Names, WorkingSet
@@ -109,19 +109,42 @@ class FinalCost(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 
 
 class ConnectorUnplugged(msgspec.Struct, frozen=True):
-    """A charge point tells that the car of a transaction is unplugged; the idle fee of the display ends there."""
+    """A charge point tells that the car of a transaction is unplugged: time after that costs nothing."""
 
     charge_point_id: int
     transaction_id: int
     happened_at: datetime
 
     def name(self, names: Names) -> None:
-        """Nothing has to be loaded."""
+        """Say what must be loaded."""
+        names.transaction_ids.add(self.transaction_id)
 
 
 def unplugged(said: ConnectorUnplugged, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
-    """Note it on the transaction, if it is one of this charge point's; the first message counts."""
-    return Decision(None, (Unplugged(said.transaction_id, said.charge_point_id, said.happened_at),))
+    """Note it on the transaction, if it is one of this charge point's; the first message counts.
+
+    What comes after the charge changes it no more: where it might have, a person is told.
+    """
+    one = working_set.transactions.get(said.transaction_id)
+    if one is None or one.charge_point_id != said.charge_point_id or one.unplugged_at is not None:
+        return Decision(None)
+    if one.ended_at is None or closing.waits(one) or said.happened_at >= one.ended_at:
+        return Decision(None, (Unplugged(said.transaction_id, said.charge_point_id, said.happened_at),))
+    return Decision(None, (_unplugged_before(one, said),) if one.cost_minor else ())
+
+
+def _unplugged_before(one: Transaction, said: ConnectorUnplugged) -> ReviewItem:
+    assert one.ended_at is not None, "the caller checked it"
+    minutes = max(1, elapsed_s(said.happened_at, one.ended_at) // _S_PER_MINUTE)
+    return ReviewItem(
+        closing.key_of("unplugged", one.transaction_id),
+        "unplugged before the stop",
+        one.charge_point_id,
+        one.connector_id,
+        one.transaction_id,
+        f"After the charge the station told that the car was unplugged {minutes} min before the stop.",
+        msgspec.json.encode(said).decode(),
+    )
 
 
 def shown(

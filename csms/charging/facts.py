@@ -94,6 +94,7 @@ class Transaction(msgspec.Struct, frozen=True):
     is_suspended: bool = False
     zombie_at: datetime | None = None
     limited_until: datetime | None = None
+    unplugged_at: datetime | None = None  # as the station told before the charge: nothing is owed for time after it
     tariff_id: int | None = None
 
 

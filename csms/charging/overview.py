@@ -46,6 +46,7 @@ class TransactionView(msgspec.Struct, frozen=True):
     uncharged_reason: str | None
     tariff_json: str
     flags: str
+    unplugged_at: datetime | None = None
 
     @property
     def credit_minor(self) -> int | None:
@@ -173,6 +174,7 @@ _TRANSACTIONS = select(
     _tx.uncharged_reason,
     _tx.tariff_json,
     _tx.flags,
+    _tx.unplugged_at,
 ).select_from(
     models.charging_transaction.join(models.charge_point, _cp.id == _tx.charge_point_id)
     .outerjoin(hold, and_(hold.c.reference == _tx.id, hold.c.state == "open"))

@@ -34,6 +34,10 @@ class Begun(Protocol):
     def started_at(self) -> datetime:
         """The moment."""
 
+    @property
+    def unplugged_at(self) -> datetime | None:
+        """When the car went, if its station told."""
+
 
 # What applies at a station where nobody pays.
 FREE = Tariff(0, "free of charge", Decimal(0), Decimal(0), 0, Decimal(0))
@@ -86,13 +90,23 @@ def _in_force(name: str, at: datetime, working_set: WorkingSet) -> Tariff | None
 
 
 def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
-    """Price a transaction from its start to a register at a moment; `points` are its readings, in any order."""
-    tariff = decode_tariff(one.tariff_json)
-    return price(tariff, _usage(tariff, one, end_wh, end_at, points), currency)
+    """Price a transaction from its start to a register at a moment; `points` are its readings, in any order.
+
+    Where the car was unplugged before the end, the time after that costs nothing; unplugging never raises a price.
+    """
+    tariff, points = decode_tariff(one.tariff_json), tuple(points)
+    charge = price(tariff, _usage(tariff, one, end_wh, end_at, points), currency)
+    if one.unplugged_at is None or one.unplugged_at >= end_at:
+        return charge
+    gone_at = max(one.started_at, one.unplugged_at)
+    shorter = price(tariff, _usage(tariff, one, end_wh, gone_at, points), currency)
+    return shorter if shorter.total_minor < charge.total_minor else charge
 
 
 def cost_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> int:
     """Return the total of `charge_of` alone, in minor units."""
+    if one.unplugged_at is not None:
+        return charge_of(one, end_wh, end_at, points, currency).total_minor
     tariff = decode_tariff(one.tariff_json)
     return total(tariff, _usage(tariff, one, end_wh, end_at, points), currency)
 

@@ -43,10 +43,20 @@ class _Ended(msgspec.Struct, frozen=True, gc=False):
     energy_wh: int
     ended_at: datetime
     cost_minor: int
+    unplugged_at: datetime | None
 
 
 _ENDED = (
-    select(_tx.id, _tx.tariff_json, _tx.meter_start_wh, _tx.started_at, _tx.energy_wh, _tx.ended_at, _tx.cost_minor)
+    select(
+        _tx.id,
+        _tx.tariff_json,
+        _tx.meter_start_wh,
+        _tx.started_at,
+        _tx.energy_wh,
+        _tx.ended_at,
+        _tx.cost_minor,
+        _tx.unplugged_at,
+    )
     .where(
         within(_tx.id),
         _tx.state == "ended",

@@ -53,7 +53,7 @@ class ProfileReached(msgspec.Struct, frozen=True):
 
 
 class Unplugged(msgspec.Struct, frozen=True):
-    """When the car of a transaction was unplugged, as the charge point's display told."""
+    """When the car of a transaction was unplugged, as its charge point told."""
 
     transaction_id: int
     charge_point_id: int

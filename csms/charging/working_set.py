@@ -330,6 +330,9 @@ def _take_profile_reached(working_set: WorkingSet, one: ProfileReached) -> None:
 
 def _take_unplugged(working_set: WorkingSet, one: Unplugged) -> None:
     working_set.unplugged.append(one)
+    known = working_set.transactions.get(one.transaction_id)
+    if known is not None and known.charge_point_id == one.charge_point_id and known.unplugged_at is None:
+        working_set.transactions[one.transaction_id] = replace(known, unplugged_at=one.unplugged_at)
 
 
 def _know(working_set: WorkingSet, one: SettingsState | KeyOffer | ProfileReached) -> None:
