@@ -35,6 +35,7 @@ RefusalReason = Literal[
     "id tag not valid",
     "unknown card",
     "card not active",
+    "card past its expiry",
     "card exists",
     "printed number exists",
     "amount not positive",
@@ -155,8 +156,8 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
         return Decision(_booked(asked.id_tag, books, repeated=True))
     if account is None:
         return Decision(Refused("unknown card"))
-    if books.cards[asked.id_tag].state != "active":
-        return Decision(Refused("card not active"))
+    if refused := _refuse_card(books.cards[asked.id_tag], now):
+        return Decision(refused)
     limits = _limits_for(asked.limits, books.group_of(account))
     if refused := _refuse_amount(asked.amount_minor, account.balance_minor, limits):
         return Decision(refused)
@@ -315,6 +316,12 @@ def _refuse_sale(asked: IssueCard, existing: Card | None, books: Books) -> Refus
     if existing is None and asked.printed_number in books.printed_numbers:
         return Refused("printed number exists")
     return _refuse_amount(asked.credit_minor, 0, asked.limits) if asked.credit_minor else None
+
+
+def _refuse_card(card: Card, now: datetime) -> Refused | None:
+    if card.state != "active":
+        return Refused("card not active")
+    return Refused("card past its expiry") if card.expires_at is not None and card.expires_at <= now else None
 
 
 def _refuse_amount(amount_minor: int, balance_minor: int, limits: Limits) -> Refused | None:

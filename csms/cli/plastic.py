@@ -90,8 +90,9 @@ def _tell_import(
     """Answer; a dry run has done what was asked also where it found problems."""
     wrong = len({one.line for one in problems})
     if problems and not dry_run:
-        listed = "; ".join(f"line {one.line}, {one.field}: {one.why.rstrip('.')}" for one in problems)
-        raise Refusal(f"Nothing was imported, as {wrong} lines are wrong: {listed}.")
+        listed = "\n".join(f"line {one.line}, {one.field}: {one.why.rstrip('.')}" for one in problems)
+        lines = "1 line is" if wrong == 1 else f"{wrong} lines are"
+        raise Refusal(f"Nothing was imported, as {lines} wrong:\n{listed}")
     if as_json:
         found = [{"line": one.line, "field": one.field, "why": one.why} for one in problems]
         new = count if imported and not repeated else 0

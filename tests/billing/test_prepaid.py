@@ -1,8 +1,12 @@
 """Issue, top up, block: booked once, or refused with a reason, on both databases."""
 
+from datetime import timedelta
+
 import pytest
 
+from csms import clock
 from csms.billing import prepaid
+from csms.billing.cards import SetExpiry
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from tests.support.world import CARD, World
 
@@ -45,6 +49,20 @@ async def test_a_top_up_that_may_not_be_is_refused_with_its_reason(
     before = world.snapshot()
     assert await world.top_up(id_tag, amount_minor) == prepaid.Refused(reason)
     assert world.snapshot() == before
+
+
+async def test_a_card_past_its_expiry_takes_no_top_up_and_a_repeat_is_answered_as_before(world: World) -> None:
+    booked = await world.top_up(CARD, 500, key="form-1")
+    assert isinstance(booked, prepaid.Booked)
+    await world.submit(SetExpiry(CARD, clock.now() - timedelta(seconds=1), "test"))
+    before = world.snapshot()
+    assert await world.top_up(CARD, 500) == prepaid.Refused("card past its expiry")
+    again = await world.top_up(CARD, 500, key="form-1")
+    assert isinstance(again, prepaid.Booked)
+    assert again.repeated
+    assert world.snapshot() == before
+    await world.submit(SetExpiry(CARD, clock.now() + timedelta(days=1), "test"))
+    assert isinstance(await world.top_up(CARD, 500), prepaid.Booked)
 
 
 async def test_a_card_is_sold_once_and_its_printed_number_is_its_own(world: World) -> None:

@@ -29,8 +29,8 @@ class Answer:
 class Csms(Protocol):
     """The command: words in, an answer out."""
 
-    def __call__(self, *words: str, status: int = 0) -> Answer:
-        """Type `words`; the exit status has to be `status`."""
+    def __call__(self, *words: str, status: int = 0, lines: int = 1) -> Answer:
+        """Type `words`; the exit status has to be `status`, and where it is not 0, so many lines say why."""
         ...  # a protocol
 
 
@@ -48,7 +48,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def type_csms(elsewhere: None, capsys: pytest.CaptureFixture[str]) -> Csms:
     """The command without a database of its own: what it finds is in the data directory."""
 
-    def csms(*words: str, status: int = 0) -> Answer:
+    def csms(*words: str, status: int = 0, lines: int = 1) -> Answer:
         ended = run(words)
         printed = capsys.readouterr()
         answer = Answer(ended, printed.out, printed.err)
@@ -56,7 +56,7 @@ def type_csms(elsewhere: None, capsys: pytest.CaptureFixture[str]) -> Csms:
         assert "Traceback" not in answer.out + answer.err
         if status:
             assert not answer.out, "a command that did not do what was asked prints no answer"
-            assert len(answer.err.strip().splitlines()) == 1, "one sentence"
+            assert len(answer.err.strip().splitlines()) == lines, "one sentence"
         return answer
 
     return csms

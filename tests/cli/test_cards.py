@@ -117,6 +117,13 @@ def test_a_blocked_card_takes_no_top_up_until_it_is_unblocked(csms: Csms) -> Non
     assert _balance(csms) == "5.00"
 
 
+def test_a_card_past_its_expiry_takes_no_top_up(csms: Csms) -> None:
+    csms("card", "issue", TAG)
+    csms("card", "expire", TAG, "--on", "2020-01-01")
+    assert "has expired, so nothing was booked" in csms("card", "top-up", TAG, "5", status=1).err
+    assert _balance(csms) == "0.00"
+
+
 @pytest.mark.parametrize("id_tag", ["", "  ", "A" * 21, "é", "a\tb"])
 def test_what_no_reader_reads_is_no_id_tag(csms: Csms, id_tag: str) -> None:
     assert "id tag" in csms("card", "issue", id_tag, status=2).err

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from csms import clock
+from csms.billing.cards import SetExpiry
 from csms.charging.authorization import Authorize
 from csms.charging.stations import AddChargePoint
 from csms.charging.transactions import StartTransaction
@@ -57,6 +58,18 @@ async def test_a_top_up_is_shown_before_it_is_booked_and_after(portal: PortalWor
     assert entry.transfers[0].debit_account_id == portal.desk.cash_account_id
     await browser.get("/desk")
     assert "+€12.50" in browser.text
+
+
+async def test_a_card_past_its_expiry_is_not_offered_a_top_up(sqlite_portal: PortalWorld) -> None:
+    browser = await sqlite_portal.logged_in("cashier")
+    await browser.get("/card", tag=CARD)
+    key = browser.key
+    await sqlite_portal.engine.submit(SetExpiry(CARD, clock.now() - timedelta(seconds=1), "test"))
+    response = await browser.get("/card/top-up", tag=CARD, amount="5", key=key)
+    assert (response.status_code, "This card has expired, so it cannot be topped up" in browser.text) == (422, True)
+    response = await browser.post("/card/top-up", tag=CARD, amount="5", key=key)
+    assert (response.status_code, "This card has expired" in browser.text) == (422, True)
+    assert sqlite_portal.card().balance_minor == 2000
 
 
 async def test_a_quick_amount_goes_to_the_same_confirmation(sqlite_portal: PortalWorld) -> None:

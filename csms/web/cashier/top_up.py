@@ -43,6 +43,8 @@ async def confirm(visit: Visit) -> Response:
     if other is not None:
         return visit.go("/card", tag=other)
     amount_minor, card = await _check(visit, form)
+    if card.expires_at is not None and card.expires_at <= visit.now:
+        return await card_page(visit, card.id_tag, form, status=422, problem="card past its expiry")
     if not form.valid:
         return await card_page(visit, card.id_tag, form, status=422)
     return visit.page("cashier/top_up.html", form=form, card=card, amount_minor=amount_minor, unavailable=False)
