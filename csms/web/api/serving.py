@@ -155,9 +155,13 @@ def read_query(request: Request, kind: type[Any]) -> Any:  # noqa: ANN401 - the 
             raise Problem("invalid", "A text cannot contain the character NUL.", field=name)
         given[name] = value
     try:
-        return msgspec.convert(given, kind, strict=False)
+        asked = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
+    for name in given:
+        if getattr(asked, name) is None:  # it was the text "null"
+            raise Problem("invalid", "A parameter without a value is left out.", field=name)
+    return asked
 
 
 def _response(endpoint: Endpoint, result: Any) -> Response:  # noqa: ANN401 - the endpoint's answer

@@ -103,6 +103,8 @@ async def test_an_example_does_what_it_shows(operator: Operator, endpoint: Endpo
     if endpoint.path == "/certificate-requests/chains":  # of the key in the example
         async with operator.station() as station:
             assert (await station.call("SignCertificate", {"csr": CSR}))["status"] == "Accepted"
+    if endpoint.path.startswith("/webhooks/"):
+        await operator.post("/webhooks", {"name": "Books", "url": "https://example.com/"})
     headers = {"Idempotency-Key": "example-1"}
     response = await operator.http.request(
         endpoint.method, f"/api/v1{_address(endpoint)}", json=endpoint.example, headers=headers
