@@ -6,6 +6,7 @@ pyftpdlib's matter.
 """
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import threading
@@ -107,7 +108,7 @@ class _Incoming:
         try:
             self.arriving.write(data)
         except FileRefused as error:
-            raise OSError(str(error)) from None
+            raise OSError(errno.EFBIG, str(error)) from None
 
     def close(self) -> None:
         """The data connection decides whether it is whole."""
