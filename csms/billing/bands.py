@@ -67,6 +67,41 @@ def band_at(moment: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> Band |
     return next((band for band in bands if band.covers(local.weekday(), minute)), None)
 
 
+def split(band: Band) -> tuple[Band, ...]:
+    """Return a band that may run across midnight, as people name it, as bands that each lie within one day.
+
+    What ends at or before it begins ends on the following day: 22:00 to 06:00 on Monday is Monday's from 22:00 and
+    Tuesday's to 06:00. One that ends when it begins stays as it is, to be refused.
+    """
+    if band.end_minute >= band.begin_minute:
+        return (band,)
+    evening = msgspec.structs.replace(band, end_minute=MINUTES_PER_DAY)
+    morning = msgspec.structs.replace(band, begin_minute=0, weekdays=_following(band.weekdays))
+    return (evening, morning) if band.end_minute else (evening,)
+
+
+def joined(bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    """Return bands as people name them: the two parts of a night as one that ends before it begins."""
+    rest = list(bands)
+    found = []
+    while rest:
+        band = rest.pop(0)
+        morning = next((one for one in rest if one.end_minute and split(_night(band, one)) == (band, one)), None)
+        if morning is not None:
+            rest.remove(morning)
+            band = _night(band, morning)
+        found.append(band)
+    return tuple(found)
+
+
+def _night(evening: Band, morning: Band) -> Band:
+    return msgspec.structs.replace(evening, end_minute=morning.end_minute)
+
+
+def _following(weekdays: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted((day + 1) % len(DAYS) for day in weekdays))
+
+
 _TICK = timedelta(microseconds=1)
 
 

@@ -1,8 +1,8 @@
-"""A band of a tariff as it is typed: "night 22:00-24:00 mon-sun 0.20/0.01"."""
+"""A band of a tariff as it is typed: "night 22:00-06:00 mon-sun 0.20/0.01"."""
 
 import re
 
-from csms.billing.bands import Band
+from csms.billing.bands import Band, split
 from csms.billing.wall_clock import read_clock, read_weekdays
 from csms.cli import arguments
 from csms.cli.refusals import WrongArgument
@@ -10,12 +10,14 @@ from csms.cli.refusals import WrongArgument
 _BAND = re.compile(r"(.{1,60}?)\s+([0-9:]+)-([0-9:]+)\s+([a-zA-Z,-]+)\s+([^/\s]+)(?:/(\S+))?")
 
 
-def read_band(text: str) -> Band:
-    """Read name, from-to, weekdays, price per kWh and, after a slash, per minute."""
+def read_band(text: str) -> tuple[Band, ...]:
+    """Read name, from-to, weekdays, price per kWh and, after a slash, per minute; a night is a band on each side of
+    midnight.
+    """
     found = _BAND.fullmatch(text.strip())
     if found is None:
         raise WrongArgument(
-            f'--band is {text!r}: name, from-to, weekdays and price per kWh, such as "night 22:00-24:00 mon-sun 0.20", '
+            f'--band is {text!r}: name, from-to, weekdays and price per kWh, such as "night 22:00-06:00 mon-sun 0.20", '
             "with a price per minute after a slash if there is one."
         )
     name, begin, end, weekdays, per_kwh, per_minute = found.groups()
@@ -23,9 +25,8 @@ def read_band(text: str) -> Band:
         begin_minute, end_minute, days = read_clock(begin), read_clock(end), read_weekdays(weekdays)
     except ValueError as error:
         raise WrongArgument(f"--band {text!r}: {error}.") from None
-    if end_minute <= begin_minute:
-        raise WrongArgument(
-            f"--band {text!r}: it has to end after it begins; across midnight it is two bands, to 24:00 and from 00:00."
-        )
+    if end_minute == begin_minute:
+        raise WrongArgument(f"--band {text!r}: it ends when it begins; a whole day is 00:00-24:00.")
     rate = arguments.rate(per_kwh, f"--band {text!r}")
-    return Band(name, days, begin_minute, end_minute, rate, arguments.rate(per_minute or "0", f"--band {text!r}"))
+    rate_per_minute = arguments.rate(per_minute or "0", f"--band {text!r}")
+    return split(Band(name, days, begin_minute, end_minute, rate, rate_per_minute))

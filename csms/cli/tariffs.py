@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from csms import clock
+from csms.billing.bands import joined
 from csms.billing.money import Currency, format_amount
 from csms.billing.price_lists import (
     NewTariff,
@@ -63,7 +64,7 @@ def add(
     maximum: Annotated[str, typer.Option(help="The most that a transaction costs.")] = "",
     band: Annotated[
         list[str] | None,
-        typer.Option(help='Other prices at some hours: "night 22:00-24:00 mon-sun 0.20/0.01"; may be repeated.'),
+        typer.Option(help='Other prices at some hours: "night 22:00-06:00 mon-sun 0.20/0.01"; may be repeated.'),
     ] = None,
     time_zone: Annotated[str, typer.Option(help="Of the bands and the dates; without it CSMS_TIME_ZONE.")] = "",
     valid_from: Annotated[str, typer.Option(help='Such as "2026-12-01 06:00"; without it from now on.')] = "",
@@ -85,7 +86,7 @@ def add(
             arguments.percent(tax_percent or f"{settings.tax_percent:f}", "--tax-percent"),
             make_default=default,
             time_zone=zone,
-            bands=tuple(read_band(text) for text in band or ()),
+            bands=tuple(part for text in band or () for part in read_band(text)),
             rate_per_idle_minute=arguments.rate(per_idle_minute, "--per-idle-minute"),
             idle_grace_s=arguments.seconds(idle_grace, "--idle-grace"),
             free_wh=arguments.energy_wh(free_kwh, "--free-kwh"),
@@ -189,7 +190,7 @@ def show(
                     f"{each.rate_per_kwh:f}",
                     f"{each.rate_per_minute:f}",
                 )
-                for each in one.bands
+                for each in joined(one.bands)
             ]
             columns = ("band", "weekdays", "time", "per kWh", "per minute")
             show_table(columns, rows, right=columns[3:])

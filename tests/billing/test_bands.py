@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.billing.bands import Band, Span, band_at, divide, problems
+from csms.billing.bands import Band, Span, band_at, divide, joined, problems, split
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff, Usage, price
 from csms.billing.tariffs import problems as tariff_problems
@@ -194,3 +194,30 @@ def test_a_good_tariff_has_no_problems_and_a_bad_one_names_its_fields() -> None:
     bad = _tariff(rate_per_kwh=Decimal(-1), tax_percent=Decimal(101), minimum_minor=5, maximum_minor=4, free_wh=-1)
     fields = {problem.split(":")[0] for problem in tariff_problems(bad)}
     assert fields == {"rate_per_kwh", "tax_percent", "maximum_minor", "free_wh"}
+
+
+@given(st.frozensets(st.integers(0, 6), min_size=1), st.integers(0, 1439), st.integers(0, 1440))
+def test_a_band_across_midnight_covers_what_it_says_on_either_side(
+    weekdays: frozenset[int], begin: int, end: int
+) -> None:
+    night = Band("night", tuple(sorted(weekdays)), begin, end, Decimal("0.20"))
+    parts = split(night)
+    assert (problems(parts) == []) == (begin != end)
+    for weekday in range(7):
+        for minute in {0, begin, end, (begin + end) // 2, 1439, max(0, begin - 1), max(0, end - 1)} - {1440}:
+            today, since_yesterday = weekday in weekdays, (weekday - 1) % 7 in weekdays
+            expected = today and begin <= minute < end
+            if end < begin:
+                expected = (today and minute >= begin) or (since_yesterday and minute < end)
+            assert any(part.covers(weekday, minute) for part in parts) == expected
+    assert joined(parts) == (parts if end == 0 and begin else (night,))
+
+
+def test_only_the_parts_of_one_night_are_joined() -> None:
+    night = Band("night", (0, 6), 22 * 60, 6 * 60, Decimal("0.20"))
+    evening, morning = split(night)
+    assert morning.weekdays == (0, 1)
+    other = Band("early", (0, 1), 0, 6 * 60, Decimal("0.20"))
+    assert joined((morning, WEEKEND, evening)) == (morning, WEEKEND, evening)
+    assert joined((evening, other)) == (evening, other)
+    assert joined((WEEKEND, evening, other, morning)) == (WEEKEND, night, other)

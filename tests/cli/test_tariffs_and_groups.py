@@ -35,7 +35,8 @@ def test_a_tariff_with_everything_is_stored_as_typed(csms: Csms) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--band", "night 22:00-06:00 mon-sun 0.20"), "two bands"),
+        (("--band", "night 22:00-22:00 mon-sun 0.20"), "ends when it begins"),
+        (("--band", "a 22:00-06:00 mon-fri 0.1", "--band", "b 05:00-07:00 sat 0.1"), "overlap"),
         (("--band", "night 22:00-25:00 mon-sun 0.20"), "no time of day"),
         (("--band", "night 22:00-24:00 someday 0.20"), "names no weekdays"),
         (("--band", "night 22:00-24:00 mon-sun -0.20"), "six decimals"),

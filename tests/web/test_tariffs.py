@@ -130,7 +130,7 @@ MARKED = 'id="f-{}" name="{}"'
         ({"valid_from": "2027-03-28 03:30"}, "valid_from", "clocks are set forward"),
         ({"valid_from": "2027-02-01", "valid_to": "2027-01-01"}, "valid_to", "lie after the begin"),
         (NIGHT | {"band_1_begin": "7 am"}, "band_1_begin", "no time of day"),
-        (NIGHT | {"band_1_begin": "22:00"}, "band_1_end", "across midnight it is two bands"),
+        (NIGHT | {"band_1_begin": "06:00", "band_1_end": "06:00"}, "band_1_end", "It ends when it begins"),
         (NIGHT | {"band_1_weekdays": "everyday"}, "band_1_weekdays", "names no weekdays"),
         (NIGHT | {"band_1_rate_per_kwh": "-0.2"}, "band_1_rate_per_kwh", "at most six decimals"),
         (NIGHT | {"band_1_rate_per_kwh": ""}, "band_1_rate_per_kwh", "0 is free"),
@@ -152,6 +152,25 @@ async def test_a_wrong_field_is_marked_and_nothing_is_stored(
     tag = browser.text.partition(f'id="f-{field}"')[2].partition(">")[0]
     assert 'aria-invalid="true"' in tag, field
     assert ("Day and night", 1) not in _tariffs(sqlite_portal)
+
+
+async def test_one_row_across_midnight_is_one_row_again_in_the_next_version(sqlite_portal: PortalWorld) -> None:
+    browser = await sqlite_portal.logged_in("administrator")
+    await browser.get("/tariffs/new")
+    row = NIGHT | {"band_1_begin": "22:00", "band_1_weekdays": "sun"}
+    await browser.post("/tariffs/new", act="save", **(FIELDS | row))
+    stored = _tariffs(sqlite_portal)["Day and night", 1]
+    assert [(one.weekdays, one.begin_minute, one.end_minute) for one in stored.bands] == [
+        ((6,), 22 * 60, 1440),
+        ((0,), 0, 6 * 60),
+    ]
+    await browser.get("/tariffs/new", **{"from": str(stored.tariff_id)})
+    assert 'value="22:00"' in browser.text
+    assert browser.text.count('value="night"') == 1
+    clash = {key.replace("1", "2", 1): value for key, value in NIGHT.items() if key != "rows"}
+    clash |= {"band_2_weekdays": "mon", "band_2_begin": "05:00"}
+    response = await browser.post("/tariffs/new", act="save", **(FIELDS | {"name": "Other"} | row | clash))
+    assert (response.status_code, "Rows 1 and 2 overlap" in browser.text) == (422, True)
 
 
 async def test_a_new_version_begins_from_the_old_one_and_says_how_often_that_was_used(portal: PortalWorld) -> None:

@@ -6,7 +6,7 @@ Reads and marks only. A band is a row of fields `band_<n>_...`; rows that are em
 from decimal import Decimal
 from zoneinfo import ZoneInfo, available_timezones
 
-from csms.billing.bands import Band
+from csms.billing.bands import Band, joined, split
 from csms.billing.money import Currency, format_amount
 from csms.billing.price_lists import MOST_BANDS, NewTariff, PriceList, Problem
 from csms.billing.tariffs import Usage, example
@@ -95,7 +95,12 @@ def _zone(form: Form) -> ZoneInfo:
 
 
 def _bands(form: Form) -> tuple[Band, ...]:
-    return tuple(_band(form, f"band_{row}_") for row in filled_rows(form))
+    return tuple(part for _, part in _parts(form))
+
+
+def _parts(form: Form) -> list[tuple[int, Band]]:
+    """Return the bands with the rows in which they were typed: a night is one row and two bands."""
+    return [(row, part) for row in filled_rows(form) for part in split(_band(form, f"band_{row}_"))]
 
 
 def _band(form: Form, prefix: str) -> Band:
@@ -113,8 +118,8 @@ def _band(form: Form, prefix: str) -> Band:
         form.refuse(f"{prefix}weekdays", f"{error}.")
     if not form.typed(f"{prefix}rate_per_kwh").strip():
         form.refuse(f"{prefix}rate_per_kwh", "Please fill this in; 0 is free.")
-    if len(minutes) == len(("begin", "end")) and minutes["end"] <= minutes["begin"]:
-        form.refuse(f"{prefix}end", "After the begin; across midnight it is two bands, to 24:00 and from 00:00.")
+    if len(minutes) == len(("begin", "end")) and minutes["end"] == minutes["begin"]:
+        form.refuse(f"{prefix}end", "It ends when it begins; a whole day is 00:00 to 24:00.")
     return Band(
         name,
         days,
@@ -143,7 +148,7 @@ def mark(form: Form, problems: list[Problem]) -> None:
 
     Of a row that is marked already its values mean nothing, so the rules' word on it does not count.
     """
-    rows = filled_rows(form)
+    rows = [row for row, _ in _parts(form)]
     unread = {row for row in rows if any(form.error(f"band_{row}_{field}") for field in _BAND_FIELDS)}
     for one in problems:
         if unread & {rows[number - 1] for number in one.bands}:
@@ -165,6 +170,7 @@ def fill(one: PriceList, currency: Currency) -> dict[str, str]:
     def amount(minor: int | None) -> str:
         return format_amount(minor, currency) if minor else ""
 
+    bands = joined(one.bands)
     fields = {
         "name": one.name,
         "rate_per_kwh": rate(one.rate_per_kwh),
@@ -178,9 +184,9 @@ def fill(one: PriceList, currency: Currency) -> dict[str, str]:
         "tax_percent": f"{one.tax_percent.normalize():f}",
         "time_zone": one.time_zone,
         "valid_from": write_moment(one.valid_to, ZoneInfo(one.time_zone)) if one.valid_to else "",
-        "rows": str(len(one.bands) + 1),
+        "rows": str(len(bands) + 1),
     }
-    for row, band in enumerate(one.bands, 1):
+    for row, band in enumerate(bands, 1):
         fields |= {
             f"band_{row}_name": band.name,
             f"band_{row}_begin": write_clock(band.begin_minute),
