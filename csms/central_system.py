@@ -58,6 +58,7 @@ class CentralSystem:
         self._frame_limits = wire.Limits(frame_bytes=settings.max_frame_bytes, nesting=settings.max_frame_nesting)
         self._server: Server | None = None
         self._secure: SecureListener | None = None
+        self._buckets: dict[int, Bucket] = {}
         self._ends: list[Disconnect] = []  # ends of connections that could not be stored yet
         self._tasks: set[asyncio.Future[object]] = set()  # kept alive until they are done
         self.on_watches: Callable[[dict[int, Watch]], None] = lambda _: None
@@ -237,10 +238,14 @@ class CentralSystem:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _bucket(self, charge_point_id: int) -> Bucket:
+        """Return how much a charge point may say; whoever connects again may not say more for that."""
+        per_s = self._settings.max_calls_per_s
+        return self._buckets.setdefault(charge_point_id, Bucket(per_s, per_s * _BURST_S, monotonic_s()))
+
     async def _receive(self, connection: StationConnection, link: Link) -> None:
         """Take frames one after another; too many calls are slowed down, not lost."""
-        per_s = self._settings.max_calls_per_s
-        bucket = Bucket(per_s, per_s * _BURST_S, monotonic_s())
+        bucket = self._bucket(link.charge_point_id)
         bad_frames = 0
         while True:
             data = await connection.recv(decode=False)

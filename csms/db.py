@@ -121,6 +121,10 @@ class Exact(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value)
 
 
+_DURABLE = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536")  # KiB of cache
+_NOT_DURABLE = ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-4096")
+
+
 class Database:
     """One database: short reads, and units of work that are committed whole or not at all."""
 
@@ -131,9 +135,9 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            synchronous = "FULL" if durable else "NORMAL"
-            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", statement_timeout_s, synchronous)
-            self._reader = _sqlite_engine(url, "BEGIN", statement_timeout_s, synchronous)
+            pragmas = _DURABLE if durable else _NOT_DURABLE
+            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", statement_timeout_s, pragmas)
+            self._reader = _sqlite_engine(url, "BEGIN", statement_timeout_s, pragmas)
         else:
             options = f"-c statement_timeout={statement_timeout_s * 1000} -c lock_timeout={statement_timeout_s * 1000}"
             options += "" if durable else " -c synchronous_commit=off"
@@ -166,7 +170,7 @@ class Database:
         self._reader.dispose()
 
 
-def _sqlite_engine(url: str, begin: str, timeout_s: int, synchronous: str) -> Engine:
+def _sqlite_engine(url: str, begin: str, timeout_s: int, pragmas: tuple[str, ...]) -> Engine:
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +182,7 @@ def _sqlite_engine(url: str, begin: str, timeout_s: int, synchronous: str) -> En
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "cache_size=-65536"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

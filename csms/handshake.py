@@ -91,7 +91,8 @@ class Handshake:
             return self._too_often(connection)
         if not self._engine.available:
             return _unavailable(connection)
-        password = _password(request.headers.get("Authorization"), identity)
+        keys = request.headers.get_all("Authorization")
+        password = _password(keys[0] if len(keys) == 1 else None, identity)  # of two, nobody knows which is meant
         connection.asker = Asker(identity, password, address, subprotocol)
         return await self._judge(connection, connection.asker)
 

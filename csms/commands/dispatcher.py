@@ -123,6 +123,7 @@ class Dispatcher:
         """The connection ended: whoever waits for its answer is told."""
         if link.outstanding is not None and not link.outstanding[1].done():
             link.outstanding[1].set_exception(ConnectionError("the connection ended before an answer came"))
+            link.outstanding[1].exception()  # looked at: whoever could not even send does not wait for it
 
     async def stop(self) -> None:
         """End the tasks; commands on their way are taken up again after the next connect."""

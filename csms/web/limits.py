@@ -3,13 +3,15 @@
 Counts failures in memory, per process; knows nothing of staff or passwords. Time is an argument.
 """
 
+import asyncio
 from collections import OrderedDict, deque
 from datetime import datetime, timedelta
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 _WINDOW = timedelta(minutes=1)
+_LONGEST_BODY_S = 60.0
 _MOST_KEYS = 10_000  # beyond it the oldest are forgotten, so that guessing names cannot fill the memory
 
 
@@ -51,10 +53,16 @@ class FailureLimiter:
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Return the body; raise 413 as soon as it is known to be longer than `limit_bytes`."""
+    """Return the body; raise 413 as soon as it is longer than `limit_bytes`, 408 where it takes too long."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise HTTPException(413, "The form is too large. Nothing was changed.")
+    try:
+        async with asyncio.timeout(_LONGEST_BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise HTTPException(413, "The form is too large. Nothing was changed.")
+    except TimeoutError:
+        raise HTTPException(408, "The form took too long to arrive. Nothing was changed.") from None
+    except ClientDisconnect:  # nobody reads the answer any more
+        raise HTTPException(400, "The form did not arrive whole. Nothing was changed.") from None
     return bytes(body)

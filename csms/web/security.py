@@ -3,8 +3,12 @@
 A pure ASGI wrapper; knows no page. The policy allows nothing inline and nothing from another host.
 """
 
+import structlog
+from h11 import LocalProtocolError
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
 
 # Pico.css draws its arrows and ticks as data: images.
 CONTENT_SECURITY_POLICY = (
@@ -46,6 +50,9 @@ class SecurityHeaders:
                 if self._https:
                     headers["strict-transport-security"] = "max-age=31536000"
                 headers.setdefault("cache-control", _STATIC_FOR if is_asset else "no-store")
-            await send(message)
+            try:
+                await send(message)
+            except LocalProtocolError as error:  # what came after its request was no HTTP: nothing can be answered
+                log.info("an answer could not be sent", path=scope["path"], error=str(error))
 
         await self._app(scope, receive, send_with_headers)
