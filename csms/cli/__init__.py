@@ -10,6 +10,7 @@ cards, tariffs, ledger                   the money
 stations, transactions                   the energy
 commands                                 calls to stations, and what came back
 reservations, local_lists                what is kept for cards, and which cards stations know
+firmware, diagnostics                    files to and from stations
 staff, desks, sites                      people and places
 """
 

@@ -75,6 +75,8 @@ GROUPS = {
     "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal."),
     "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),
     "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, what their card readers type."),
+    "firmware": Command("csms.cli.firmware", "commands", "Firmware: add, list, send to a station, campaigns."),
+    "diagnostics": Command("csms.cli.diagnostics", "commands", "Files of stations: ask for them, list, save."),
     "site": Command("csms.cli.sites", "commands", "Sites: add, list."),
 }
 
