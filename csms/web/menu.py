@@ -30,6 +30,8 @@ MENU = (
     MenuEntry("/messages", "Messages", "see messages", "Charging"),
     MenuEntry("/review", "To review", "see review items", "Charging"),
     MenuEntry("/alarms", "Alarms", "see alarms", "Charging"),
+    MenuEntry("/security-events", "Security events", "see stations", "Charging"),
+    MenuEntry("/certificates", "Certificates", "see stations", "Charging"),
     MenuEntry("/cards", "All cards", "see cards", "Cards"),
     MenuEntry("/journal", "Journal", "see the journal", "Money"),
     MenuEntry("/accounts", "Accounts", "see the journal", "Money"),
@@ -37,6 +39,8 @@ MENU = (
     MenuEntry("/groups", "Groups", "manage groups", "Administration"),
     MenuEntry("/sites", "Sites and desks", "manage sites", "Administration"),
     MenuEntry("/staff", "Staff", "manage staff", "Administration"),
+    MenuEntry("/api-keys", "API keys", "manage integrations", "Administration"),
+    MenuEntry("/webhooks", "Webhooks", "manage integrations", "Administration"),
 )
 _GROUPS = ("Cards", "Charging", "Money", "Administration")
 _CHARGING_FIRST = ("Charging", "Cards", "Money", "Administration")

@@ -7,11 +7,21 @@ from starlette.responses import Response
 
 from csms.web import auth
 from csms.web.accounting import cards, imports, journal
-from csms.web.administration import group_settings, groups, local_lists, people, sites, tariff_editor, tariffs
+from csms.web.administration import (
+    certificates,
+    group_settings,
+    groups,
+    local_lists,
+    people,
+    sites,
+    tariff_editor,
+    tariffs,
+)
 from csms.web.administration import stations as station_administration
 from csms.web.cashier import customers, desk, plastic, sell, top_up
 from csms.web.files import campaigns, firmware, station_files
 from csms.web.guard import Page
+from csms.web.integrations import api_docs, keys, webhooks
 from csms.web.menu import entries_for
 from csms.web.operations import (
     alarms,
@@ -24,12 +34,14 @@ from csms.web.operations import (
     profiles,
     reservations,
     review,
+    security,
     settings,
     station_profiles,
     stations,
     transactions,
 )
 from csms.web.receipts import pages as receipts
+from csms.web.receipts import public
 from csms.web.visit import Visit
 
 
@@ -69,6 +81,8 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/transactions/{transaction_id:int}/receipt", receipts.show_charge, "print receipts"),
     Page("POST", "/transactions/{transaction_id:int}/receipt/print", receipts.print_charge, "print receipts"),
     Page("GET", "/transactions/{transaction_id:int}/signed-data", receipts.download_signed, "print receipts"),
+    Page("GET", "/r/{token}", public.show, "anyone", bare=True),
+    Page("GET", "/r/{token}/pdf", public.download, "anyone", bare=True),
     # operations
     Page("GET", "/dashboard", dashboard.show, "see stations"),
     Page("GET", "/dashboard/live", dashboard.live, "see stations", live=True),
@@ -105,6 +119,21 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/data-transfers", data_transfers.show, "see stations"),
     Page("POST", "/data-transfers", data_transfers.register, "manage stations"),
     Page("POST", "/data-transfers/{vendor_row_id:int}/remove", data_transfers.remove, "manage stations"),
+    Page("GET", "/stations/{charge_point_id:int}/security", security.show_station, "see stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/key", security.new_key, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/renew", security.renew, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/upgrade", security.upgrade, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/profile", security.set_profile, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/install", security.install, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/ask", security.ask_installed, "manage stations"),
+    Page("POST", "/stations/{charge_point_id:int}/security/uninstall", security.uninstall, "manage stations"),
+    Page("GET", "/security-events", security.show_events, "see stations"),
+    Page("GET", "/certificates", certificates.show, "see stations"),
+    Page("GET", "/certificates/{fingerprint}", certificates.download, "see stations"),
+    Page("POST", "/certificates/chain", certificates.bring_chain, "manage stations", upload=True),
+    Page("POST", "/certificates/roots", certificates.add_root, "manage stations", upload=True),
+    Page("POST", "/certificates/{fingerprint}/revoke", certificates.revoke, "manage stations"),
+    Page("GET", "/certificate-requests/{request_id:int}", certificates.download_request, "manage stations"),
     Page("GET", "/settings", settings.show_list, "see stations"),
     Page("GET", "/station-groups/{group_id:int}/settings", group_settings.show, "manage stations"),
     Page("POST", "/station-groups/{group_id:int}/settings", group_settings.change, "manage stations"),
@@ -194,4 +223,21 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/staff", people.add, "manage staff"),
     Page("POST", "/staff/{staff_id:int}/link", people.new_link, "manage staff"),
     Page("POST", "/staff/{staff_id:int}/active", people.switch, "manage staff"),
+    # integrations
+    Page("GET", "/api-keys", keys.show, "manage integrations"),
+    Page("POST", "/api-keys", keys.add, "manage integrations"),
+    Page("POST", "/api-keys/{key_id:int}/revoke", keys.revoke, "manage integrations"),
+    Page("GET", "/webhooks", webhooks.show, "manage integrations"),
+    Page("POST", "/webhooks", webhooks.add, "manage integrations"),
+    Page("GET", "/webhooks/{webhook_id:int}", webhooks.show_one, "manage integrations"),
+    Page("POST", "/webhooks/{webhook_id:int}/test", webhooks.try_it, "manage integrations"),
+    Page("POST", "/webhooks/{webhook_id:int}/state", webhooks.switch, "manage integrations"),
+    Page("POST", "/webhooks/{webhook_id:int}/delete", webhooks.delete, "manage integrations"),
+    Page(
+        "POST",
+        "/webhooks/{webhook_id:int}/deliveries/{delivery_id:int}/again",
+        webhooks.send_again,
+        "manage integrations",
+    ),
+    Page("GET", "/api-docs", api_docs.show, "anyone"),
 )

@@ -48,6 +48,7 @@ WORDS: dict[str, str] = {
     # why something waits for a person, and what was decided
     "implausible energy": "More energy than can have been delivered",
     "orphaned transaction": "Transaction without a stop",
+    "unplugged before the stop": "Unplugged before the stop",
     "conflicting stop": "Two stops that contradict each other",
     "energy without an account": "Energy that nobody pays for",
     "defect": "Message that met a defect of ours",
@@ -106,6 +107,27 @@ WORDS: dict[str, str] = {
     "family: trigger": "Trigger",
     "family: files": "Firmware and logs",
     "family: security": "Certificates",
+    # why a security profile was not changed
+    "profile: unknown station": "There is no such station.",
+    "profile: no key": "This profile needs a key, and the station has none yet.",
+    "profile: reason missing": "Please say why it is lowered.",
+    # alarms about the security of links
+    "link refused": "A station was turned away",
+    "security event": "A station reports a security event",
+    "certificate request": "A request for a certificate was refused",
+    "certificate not taken": "A station did not take its certificate",
+    "certificate ends": "A certificate ends soon",
+    # what happens, for webhooks
+    "charge_point.connected": "A station connected",
+    "charge_point.disconnected": "A station lost its connection",
+    "connector.status": "A connector told its status",
+    "transaction.started": "A transaction began",
+    "transaction.reading": "A reading of a transaction came",
+    "transaction.ended": "A transaction ended",
+    "account.paid_in": "Credit was paid in",
+    "alarm.raised": "An alarm was raised",
+    "command.decided": "A command was answered, or given up",
+    "security.event": "A station told a security event",
     # parts of a charge
     "energy": "Energy",
     "time": "Time",

@@ -6,7 +6,6 @@ A key is made here, shown once, and stored as a salted hash. Knows no connection
 import re
 import secrets
 from decimal import Decimal
-from typing import Literal
 
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
@@ -14,12 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from csms.charging import models
-from csms.charging.stations import AddChargePoint, ChangeKey, hash_key
+from csms.charging.stations import AddChargePoint, ChangeKey, SecurityProfile, hash_key
 from csms.web.forms import Form
 from csms.web.operations.stations import find_by_id, station_page
 from csms.web.visit import Visit
 
-_PROFILES: tuple[Literal["1", "0"], ...] = ("1", "0")
+_PROFILES: dict[str, SecurityProfile] = {"1": 1, "2": 2, "3": 3, "0": 0}
+_WITH_KEY = (1, 2)
 _MOST_KW = Decimal(2000)
 _KEY_BYTES = 20  # the most that OCPP allows (Security Whitepaper, A00.FR.205)
 _SALT_BYTES = 16
@@ -37,47 +37,47 @@ async def add(visit: Visit) -> Response:
     identity = form.text("identity", longest=255)
     if identity and not _IDENTITY.fullmatch(identity):
         form.refuse("identity", "The identity cannot contain a colon.")
-    profile = int(form.choice("profile", _PROFILES))
+    profile = _PROFILES[form.choice("profile", tuple(_PROFILES))]
     if not form.valid:
         return visit.page("administration/station_add.html", status=422, form=form)
-    key, salt = _new_key(profile)
+    key, salt = _new_key(with_key=profile in _WITH_KEY)
     digest = None if key is None or salt is None else hash_key(key, salt)
     charge_point_id = await visit.portal.engine.submit(
-        AddChargePoint(identity, 1 if profile else 0, salt, digest),
+        AddChargePoint(identity, profile, salt, digest),
     )
     if charge_point_id is None:
         form.refuse("identity", "There is a station with this identity already.")
         return visit.page("administration/station_add.html", status=422, form=form)
-    return _ready(visit, charge_point_id, identity, key)
+    return _ready(visit, charge_point_id, identity, key, profile)
 
 
 async def new_key(visit: Visit) -> Response:
-    """Set a new key, or none, and show it once. The old one stops working at the next connection."""
+    """Set a new key and show it once. The old one stops working at the next connection."""
     charge_point_id = visit.path_number("charge_point_id")
     station = await visit.read(lambda connection: find_by_id(connection, charge_point_id))
     if station is None:
         raise HTTPException(404, "There is no such station.")
-    form = Form(visit.fields)
-    profile = int(form.choice("profile", _PROFILES))
-    if not form.valid:
-        return await station_page(visit, form, status=422)
-    key, salt = _new_key(profile)
+    key, salt = _new_key(with_key=True)
     digest = None if key is None or salt is None else hash_key(key, salt)
-    await visit.portal.engine.submit(ChangeKey(station.identity, 1 if profile else 0, salt, digest))
-    return _ready(visit, charge_point_id, station.identity, key)
+    await visit.portal.engine.submit(ChangeKey(station.identity, 1, salt, digest))
+    return _ready(visit, charge_point_id, station.identity, key, max(1, station.security_profile))
 
 
-def _new_key(profile: int) -> tuple[bytes | None, str | None]:
-    return (secrets.token_bytes(_KEY_BYTES), secrets.token_hex(_SALT_BYTES)) if profile else (None, None)
+def _new_key(*, with_key: bool) -> tuple[bytes | None, str | None]:
+    return (secrets.token_bytes(_KEY_BYTES), secrets.token_hex(_SALT_BYTES)) if with_key else (None, None)
 
 
-def _ready(visit: Visit, charge_point_id: int, identity: str, key: bytes | None) -> Response:
+def _ready(visit: Visit, charge_point_id: int, identity: str, key: bytes | None, profile: int) -> Response:
+    settings = visit.portal.settings
+    is_tls = profile > 1
     return visit.page(
         "administration/station_ready.html",
         charge_point_id=charge_point_id,
         identity=identity,
         key=None if key is None else key.hex(),
-        ocpp_port=visit.portal.settings.ocpp_port,
+        profile=profile,
+        scheme="wss" if is_tls else "ws",
+        ocpp_port=settings.ocpp_tls_port or settings.ocpp_port if is_tls else settings.ocpp_port,
         host=visit.request.url.hostname or "HOST",
     )
 
