@@ -127,6 +127,7 @@ class Settings(BaseSettings):
     login_lifetime_s: Positive = 12 * 3600
     login_idle_s: Positive = 3600
     login_link_lifetime_s: Positive = 24 * 3600
+    max_receipt_views_per_min: Positive = 60  # by drivers, of one address
     max_failed_logins_per_min: Positive = 10
     max_form_bytes: Positive = 65_536
     max_upload_bytes: Positive = 4_194_304  # of a file of cards

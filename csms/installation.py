@@ -6,6 +6,8 @@ Shared by the server and the command line; knows neither sockets nor pages.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from csms import clock
 from csms.billing.money import Currency
 from csms.billing.prepaid import Limits, limits_of
@@ -20,6 +22,7 @@ from csms.operations.rules import RULES
 from csms.operations.sealed import sealed
 from csms.sealing import Sealer
 
+RECEIPTS = "receipts"  # what the key of the links to receipts is derived for
 _CLOCK_SLACK_S = 180  # a card's expiry lies this far beyond the time in which it must be plugged in
 
 
@@ -51,15 +54,16 @@ def open_installation(settings: Settings) -> Installation:
     except Exception:
         database.close()
         raise
+    sealer = Sealer(settings)
     engine = Engine(
         database,
         currency,
-        policy_of(settings, currency),
+        with_receipt_links(policy_of(settings, currency), settings, sealer),
         clock.now,
         batch_max=settings.engine_batch_max,
         queue_max=settings.engine_queue_max,
         linger_ms=settings.engine_linger_ms,
-        rules=sealed(RULES, Sealer(settings)),
+        rules=sealed(RULES, sealer),
     )
     limits = limits_of(settings.maximum_top_up, settings.maximum_balance, currency.scale)
     return Installation(settings, database, currency, engine, limits)
@@ -70,6 +74,14 @@ def _check(database: Database) -> None:
     if present != newest:
         have = "is empty" if present is None else f"is at version {present} and this program needs {newest}"
         raise ConfigurationError(f"The database {have}. Run: csms migrate")
+
+
+def with_receipt_links(policy: Policy, settings: Settings, sealer: Sealer) -> Policy:
+    """Let drivers get links to their receipts, where it is configured how they reach the portal."""
+    if not settings.portal_url:
+        return policy
+    base = f"{settings.portal_url.rstrip('/')}/r/"
+    return msgspec.structs.replace(policy, receipt_base=base, receipt_key=sealer.derive(RECEIPTS))
 
 
 def policy_of(settings: Settings, currency: Currency) -> Policy:

@@ -4,6 +4,7 @@ The secret stands in `CSMS_SECRET_KEY`, else in a file of the data directory tha
 Knows nothing of what is sealed.
 """
 
+import hmac
 import os
 import secrets
 from base64 import b64decode, b64encode
@@ -26,6 +27,7 @@ class Sealer:
         """Nothing is read before something is sealed or opened."""
         self._given = settings.secret_key
         self._path = settings.data_dir / _FILE
+        self._secret: bytes | None = None
         self._cipher: AESGCM | None = None
 
     def seal(self, text: str) -> str:
@@ -43,10 +45,19 @@ class Sealer:
         except (InvalidTag, ValueError):
             return None
 
+    def derive(self, purpose: str) -> bytes:
+        """Return a key for one purpose, the same each time; the secret cannot be told from it."""
+        return hmac.digest(self._read(), purpose.encode(), "sha256")
+
     def _loaded(self) -> AESGCM:
         if self._cipher is None:
-            self._cipher = AESGCM(bytes.fromhex(self._given) if self._given else _from_file(self._path))
+            self._cipher = AESGCM(self._read())
         return self._cipher
+
+    def _read(self) -> bytes:
+        if self._secret is None:
+            self._secret = bytes.fromhex(self._given) if self._given else _from_file(self._path)
+        return self._secret
 
 
 def _from_file(path: Path) -> bytes:

@@ -22,8 +22,10 @@ from csms.charging.command_queue import DISPLAY
 from csms.charging.display import ENCODER, ChargingPrice
 from csms.charging.display_texts import LANGUAGES, Language, cost_text, price_text
 from csms.charging.facts import UNNUMBERED, Command, ReviewItem, Transaction
+from csms.charging.forecast import credit_minor
 from csms.charging.metering import Metered, MeterValues
 from csms.charging.pricing import IDLE_BELOW_W, elapsed_s
+from csms.charging.receipt_links import token_of
 from csms.charging.setting_facts import Unplugged
 from csms.charging.transactions import Started, StartTransaction, Stopped, StopTransaction
 from csms.charging.working_set import Names, WorkingSet
@@ -32,6 +34,7 @@ VENDOR = "org.openchargealliance.costmsg"
 _USEFUL = {"SetUserPrice": 60, "RunningCost": 120, "FinalCost": 600}  # for so many seconds
 _HISTORY = timedelta(minutes=5)  # who was charged that long ago looks at no display
 _AHEAD = timedelta(days=8)  # bands repeat each week
+_FAR_WH = 10**9
 _MINUTES_PER_HOUR = 60
 _S_PER_MINUTE = 60
 
@@ -81,6 +84,7 @@ class Trigger(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """When the charge point shall send a reading, so that the next cost is exact."""
 
     at_time: str | None = None
+    at_energy_kwh: Decimal | None = msgspec.field(name="atEnergykWh", default=None)  # of the register
     at_power_kw: Decimal | None = msgspec.field(name="atPowerkW", default=None)
     at_cp_status: tuple[str, ...] = msgspec.field(name="atCPStatus", default=())
 
@@ -106,6 +110,7 @@ class FinalCost(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     cost: Decimal
     price_text: str
     price_text_extra: tuple[Text, ...] = ()
+    qr_code_text: str | None = None
 
 
 class ConnectorUnplugged(msgspec.Struct, frozen=True):
@@ -227,7 +232,11 @@ def after_stop(
         working_set,
         lambda language: cost_text(cost_minor, one.energy_wh, currency, language),
     )
-    message = FinalCost(one.transaction_id, display.units(cost_minor, currency), *texts)
+    policy = working_set.policy
+    link = None
+    if policy.receipt_base:
+        link = policy.receipt_base + token_of(one.transaction_id, one.natural_key, policy.receipt_key)
+    message = FinalCost(one.transaction_id, display.units(cost_minor, currency), *texts, link)
     older = _superseded(one, working_set, now)
     return (*older, _command("FinalCost", message, one.charge_point_id, one, now))
 
@@ -248,7 +257,7 @@ def _running(one: Transaction, working_set: WorkingSet, now: datetime) -> tuple[
         _charging_price(tariff, band_at(now, tariff.bands, zone), currency),
         _idle_price(tariff),
         following,
-        _trigger(tariff, following),
+        _trigger(tariff, following, _credit_ends_at(one, tariff, now, working_set)),
     )
     older = _superseded(one, working_set, now)
     return (*older, _command("RunningCost", message, one.charge_point_id, one, now))
@@ -279,14 +288,34 @@ def _next_period(tariff: Tariff, zone: ZoneInfo, now: datetime, currency: Curren
     return None
 
 
-def _trigger(tariff: Tariff, following: NextPeriod | None) -> Trigger | None:
-    """Ask for a reading where the price changes: at the next period, and where the car stops or begins to draw."""
+def _trigger(tariff: Tariff, following: NextPeriod | None, at_energy_kwh: Decimal | None) -> Trigger | None:
+    """Ask for a reading where the price changes: at the next period, where the car stops or begins to draw, and where
+    the credit ends.
+    """
     at_time = None if following is None else following.at_time
     if tariff.rate_per_idle_minute:
-        return Trigger(
-            at_time, Decimal(IDLE_BELOW_W).scaleb(-3), ("Charging", "SuspendedEV", "SuspendedEVSE", "Finishing")
-        )
-    return None if at_time is None else Trigger(at_time)
+        statuses = ("Charging", "SuspendedEV", "SuspendedEVSE", "Finishing")
+        return Trigger(at_time, at_energy_kwh, Decimal(IDLE_BELOW_W).scaleb(-3), statuses)
+    return None if at_time is None and at_energy_kwh is None else Trigger(at_time, at_energy_kwh)
+
+
+def _credit_ends_at(one: Transaction, tariff: Tariff, now: datetime, working_set: WorkingSet) -> Decimal | None:
+    """Return the register (kWh) at which the credit ends at the present price; None where energy costs nothing.
+
+    Time costs, too, so the credit may end before; later it cannot.
+    """
+    credit = credit_minor(one, working_set) if one.transaction_id in working_set.transactions else None
+    if credit is None:
+        account = working_set.books.accounts.get(one.account_id or 0)
+        credit = None if account is None else account.available_minor
+    band = band_at(now, tariff.bands, ZoneInfo(tariff.time_zone))
+    rate = tariff.rate_per_kwh if band is None else band.rate_per_kwh
+    if credit is None or rate <= 0:
+        return None
+    left = display.units(max(0, credit - max(one.cost_minor, tariff.start_fee_minor)), working_set.books.currency)
+    free_wh = max(0, tariff.free_wh - one.energy_wh)
+    more_wh = min(free_wh + int(left / rate * 1000), _FAR_WH)
+    return Decimal(one.register_wh + more_wh).scaleb(-3)
 
 
 def _texts(

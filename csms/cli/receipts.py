@@ -14,12 +14,14 @@ from csms import clock
 from csms.billing.money import format_amount
 from csms.billing.receipts import DeskReceipt, find_entry_id, find_receipt, masked, note_print
 from csms.charging.charge_receipts import ChargeReceipt, find_charge_receipt
+from csms.charging.display_texts import Language
 from csms.cli.opening import opened
 from csms.cli.output import Json, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
 from csms.installation import Installation
 from csms.web.formatting import Formats, choose_locale
 from csms.web.receipts.document import Document, heading_of, of_charge, of_desk
+from csms.web.receipts.words import language_of, locale_of
 
 commands = typer.Typer()
 
@@ -58,7 +60,9 @@ def show(
                 printed = note_print(connection, one.entry_id)
             elif pdf is not None and isinstance(one, ChargeReceipt):
                 printed = note_print(connection, one.settlement.entry_id, reference=one.one.transaction_id)
-            document = _document(one, installation, is_copy=printed > 0)
+            account_id = one.account_id if isinstance(one, DeskReceipt) else one.settlement.account_id
+            language = language_of(connection, account_id, installation.settings.language)
+            document = _document(one, installation, language, is_copy=printed > 0)
             if pdf is not None:  # inside, so that a file that cannot be written counts no print
                 _write(document, pdf, paper)
         if as_json:
@@ -78,13 +82,16 @@ def _printed_count(one: DeskReceipt | ChargeReceipt) -> int:
     return one.printed_count if isinstance(one, DeskReceipt) else one.settlement.printed_count
 
 
-def _document(one: DeskReceipt | ChargeReceipt, installation: Installation, *, is_copy: bool) -> Document:
+def _document(
+    one: DeskReceipt | ChargeReceipt, installation: Installation, language: Language, *, is_copy: bool
+) -> Document:
     settings = installation.settings
-    formats = Formats(choose_locale(""), ZoneInfo(settings.time_zone), installation.currency, clock.now())
+    locale = locale_of(language, choose_locale(""))
+    formats = Formats(locale, ZoneInfo(settings.time_zone), installation.currency, clock.now())
     heading = heading_of(settings.receipt_heading)
     if isinstance(one, DeskReceipt):
-        return of_desk(one, formats, heading, is_copy=is_copy)
-    return of_charge(one, formats, heading, is_copy=is_copy)
+        return of_desk(one, formats, heading, is_copy=is_copy, language=language)
+    return of_charge(one, formats, heading, is_copy=is_copy, language=language)
 
 
 def _write(document: Document, pdf: Path, paper: Literal["80 mm", "A4"]) -> None:
@@ -99,7 +106,7 @@ def _write(document: Document, pdf: Path, paper: Literal["80 mm", "A4"]) -> None
 def _tell(document: Document) -> None:
     for line in document.heading:
         say(line)
-    say(f"{document.title} {document.code}{' COPY' if document.is_copy else ''}")
+    say(f"{document.title} {document.code}{f' {document.copy_word}' if document.is_copy else ''}")
     show_facts([(fact.name, fact.value) for fact in document.facts])
     show_table(("for", "computed", "amount"), [(one.what, one.detail, one.amount) for one in document.lines])
     show_facts([(fact.name, fact.value) for fact in document.sums])

@@ -41,6 +41,7 @@ class Page(msgspec.Struct, frozen=True):
     upload: bool = False  # its form may bring a file
     streams: bool = False  # its form may bring a large one, which goes to disk as it comes
     lines: bool = False  # its form has texts of several lines
+    bare: bool = False  # for whoever has the address: it has no form and sets no cookie
     live: bool = False  # a part that the browser fetches again and again: it keeps no login awake
 
 
@@ -78,7 +79,7 @@ async def _answer(visit: Visit, page: Page) -> Response:
             log.warning("form without its token", path=page.path, address=visit.address)
             return problem(visit, 403, "form")
     response = await page.function(visit)
-    if cookie is not None:
+    if cookie is not None and not page.bare:
         auth.set_cookie(visit, response, "form", cookie, _FORM_COOKIE_S)
     return response
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -30,8 +31,10 @@ from csms.commands.waiting import Waiting
 from csms.config import Settings
 from csms.db import Database, is_storage_failure
 from csms.errors import StorageUnavailable
+from csms.installation import RECEIPTS
 from csms.message_log.reading import MessageReader
 from csms.operations.file_store import Arriving, FileStore, Stored
+from csms.sealing import Sealer
 from csms.web.api.feed import Feed
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import clean
@@ -65,6 +68,16 @@ class Portal:
     hashing: CapacityLimiter  # Argon2id takes 64 MiB each, so few at once
     files: FileStore  # firmware, and what stations sent
     new_token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
+
+    @cached_property
+    def receipt_views(self) -> FailureLimiter:
+        """Counts how often drivers' receipts are looked at from an address."""
+        return FailureLimiter(self.settings.max_receipt_views_per_min)
+
+    @cached_property
+    def receipt_key(self) -> bytes:
+        """What proves the links to drivers' receipts."""
+        return Sealer(self.settings).derive(RECEIPTS)
 
     @property
     def limits(self) -> Limits:

@@ -1,6 +1,7 @@
 """What stations with a display are told, over real sockets: price, running and final cost, whole payloads compared."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -70,12 +71,15 @@ async def test_a_customer_sees_price_running_cost_and_final_cost(world: World) -
             "cost": 0,
             "state": "Charging",
             "chargingPrice": PRICES,
+            "triggerMeterValue": {"atEnergykWh": 56.714},  # where 19.50 are used up at 0.35
         }
         assert await told(peer) == ("RunningCost", running)
         power = {"value": "11000", "measurand": "Power.Active.Import", "unit": "W"}
         await peer.read(transaction_id, fresh(world, 10), {"value": "1030"}, power)
         expected = running | {"timestamp": fresh(world, 10), "meterValue": 1030}
         name, data = await told(peer)
+        left_wh = int((20 - Decimal(str(data["cost"]))) / Decimal("0.35") * 1000)
+        expected["triggerMeterValue"] = {"atEnergykWh": (1030 + left_wh) / 1000}
         assert (name, data) == ("RunningCost", expected | {"cost": data["cost"]})
         assert Decimal(str(data["cost"])) == Decimal(world.transaction(transaction_id).cost_minor) / 100
         await peer.stop(transaction_id, 1060, fresh(world, 20))
@@ -85,6 +89,34 @@ async def test_a_customer_sees_price_running_cost_and_final_cost(world: World) -
         text = f"{cost} EUR for 0.06 kWh"
         assert (name, data) == ("FinalCost", {"transactionId": transaction_id, "cost": float(cost), "priceText": text})
     assert [one.requested_by for one in world.commands() if one.action == "DataTransfer"] == ["display"] * 4
+
+
+async def test_the_final_cost_leads_to_the_receipt_where_it_is_known_how_drivers_reach_the_portal(
+    make_settings: Callable[..., Settings],
+) -> None:
+    links = []
+    made = make_settings(portal_url="https://charging.example.org/", secret_key="5e" * 32)
+    async with open_world(made) as world, world.station() as peer:
+        give_display(world)
+        for second in (0, 30):
+            started = await peer.start(CARD, 1000, fresh(world, second))
+            await told(peer)
+            await peer.stop(started["transactionId"], 2000, fresh(world, second + 20))
+            name, data = await told(peer)
+            assert name == "FinalCost"
+            links.append((started["transactionId"], data["qrCodeText"]))
+    for transaction_id, link in links:
+        assert re.fullmatch(rf"https://charging\.example\.org/r/{transaction_id:x}\.[A-Za-z0-9_-]{{22}}", link)
+    assert links[0][1] != links[1][1]
+
+
+async def test_where_energy_costs_nothing_no_reading_is_wanted_at_the_end_of_the_credit(world: World) -> None:
+    give_display(world)
+    with world.database.unit_of_work() as connection:
+        connection.execute(update(money_models.tariff).values(rate_per_kwh=Decimal(0)))
+    async with world.station() as peer:
+        await peer.start(CARD, 1000, fresh(world, 0))
+        assert "triggerMeterValue" not in (await told(peer))[1]
 
 
 async def test_texts_are_in_the_customers_language_with_the_others_that_the_display_knows(world: World) -> None:
@@ -144,6 +176,7 @@ async def test_idle_prices_the_next_period_and_the_readings_that_are_wanted_are_
         }
         assert data["triggerMeterValue"] == {
             "atTime": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
+            "atEnergykWh": 55.714,
             "atPowerkW": 0.1,
             "atCPStatus": ["Charging", "SuspendedEV", "SuspendedEVSE", "Finishing"],
         }

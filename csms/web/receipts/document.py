@@ -7,7 +7,9 @@ import msgspec
 
 from csms.billing.receipts import DeskReceipt, masked
 from csms.charging.charge_receipts import ChargeReceipt
+from csms.charging.display_texts import Language
 from csms.web.formatting import DASH, Formats
+from csms.web.receipts.words import Words
 from csms.web.texts import words
 
 _SIGNED_SHOWN = 2
@@ -42,6 +44,9 @@ class Document(msgspec.Struct, frozen=True):
     sums: tuple[Fact, ...]
     signed: tuple[Fact, ...]
     notes: tuple[str, ...]
+    language: Language = "en"
+    copy_word: str = "COPY"
+    signed_word: str = "Signed by the meter"
 
 
 def heading_of(setting: str) -> tuple[str, ...]:
@@ -49,95 +54,117 @@ def heading_of(setting: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in setting.split("|") if line.strip())
 
 
-def of_desk(one: DeskReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool) -> Document:
-    """Write the receipt of a sale or a top-up."""
+def of_desk(
+    one: DeskReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool, language: Language = "en"
+) -> Document:
+    """Write the receipt of a sale or a top-up in the customer's language."""
+    say = Words(language)
     facts = [
-        Fact("Receipt", one.code),
-        Fact("Date", f.exactly(one.recorded_at)),
-        Fact("Desk", one.desk),
-        Fact("Served by", one.actor.removeprefix("staff ")),
+        Fact(say("Receipt"), one.code),
+        Fact(say("Date"), f.exactly(one.recorded_at)),
+        Fact(say("Desk"), one.desk),
+        Fact(say("Served by"), one.actor.removeprefix("staff ")),
     ]
     if one.printed_number:
-        facts.append(Fact("Card", masked(one.printed_number)))
+        facts.append(Fact(say("Card"), masked(one.printed_number)))
     sums = [
-        Fact("Balance before", f.money(one.balance_before_minor)),
-        Fact("Paid", f.money(one.cash_minor), strong=True),
-        Fact("Balance after", f.money(one.balance_after_minor), strong=True),
+        Fact(say("Balance before"), f.money(one.balance_before_minor)),
+        Fact(say("Paid"), f.money(one.cash_minor), strong=True),
+        Fact(say("Balance after"), f.money(one.balance_after_minor), strong=True),
     ]
-    note = "Prepaid credit. Tax is part of the price of charging; the receipt of each charge shows it."
+    note = say("Prepaid credit. Tax is part of the price of charging; the receipt of each charge shows it.")
     if one.tax_minor:
-        note = f"Prepaid credit. The amount includes {f.money(one.tax_minor)} of tax, due with this payment."
-    line = Line(words(one.event), "Credit for charging", f.money(one.cash_minor))
+        note = say("Prepaid credit. The amount includes {} of tax, due with this payment.", f.money(one.tax_minor))
+    line = Line(say(words(one.event)), say("Credit for charging"), f.money(one.cash_minor))
     return Document(
-        "Receipt", one.code, heading, is_copy, tuple(facts), (line,), tuple(sums), (), (note, f"Times: {f.zone_name}")
-    )
-
-
-def of_charge(one: ChargeReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool) -> Document:
-    """Write the receipt of a charge."""
-    taken = one.settlement
-    sums = [Fact("Total", f.money(taken.total_minor), strong=True)]
-    if taken.tax_minor:
-        percent = "" if one.tariff is None else f" {f.number(one.tariff.tax_percent)} %"
-        sums.append(Fact(f"Tax included{percent}", f.money(taken.tax_minor)))
-    sums += [
-        Fact("Balance before", f.money(taken.balance_before_minor)),
-        Fact("Balance after", f.money(taken.balance_after_minor), strong=True),
-    ]
-    sums += [
-        Fact(f"{words(each.event)}, {f.moment(each.recorded_at)}", f.money(each.amount_minor, signed=True))
-        for each in taken.later
-    ]
-    signed = tuple(
-        Fact(f"{each.context or 'Sample'}, {f.exactly(each.happened_at)}", each.value[:_LONGEST_SIGNED])
-        for each in (*one.signed[:1], *one.signed[1:][-(_SIGNED_SHOWN - 1) :])
-    )
-    notes = [f"Times: {f.zone_name}"]
-    if one.signed:
-        notes.append(f"The meter signed {len(one.signed)} of the readings; they can be had whole from the operator.")
-    return Document(
-        "Charge receipt",
+        say("Receipt"),
         one.code,
         heading,
         is_copy,
-        tuple(_charge_facts(one, f)),
-        tuple(_charge_lines(one, f)),
+        tuple(facts),
+        (line,),
         tuple(sums),
-        signed,
-        tuple(notes),
+        (),
+        (note, say("Times: {}", f.zone_name)),
+        language,
+        say("COPY"),
+        say("Signed by the meter"),
     )
 
 
-def _charge_facts(one: ChargeReceipt, f: Formats) -> list[Fact]:
+def of_charge(
+    one: ChargeReceipt, f: Formats, heading: tuple[str, ...], *, is_copy: bool, language: Language = "en"
+) -> Document:
+    """Write the receipt of a charge in the customer's language."""
+    taken, say = one.settlement, Words(language)
+    sums = [Fact(say("Total"), f.money(taken.total_minor), strong=True)]
+    if taken.tax_minor:
+        percent = "" if one.tariff is None else f" {f.number(one.tariff.tax_percent)} %"
+        sums.append(Fact(f"{say('Tax included')}{percent}", f.money(taken.tax_minor)))
+    sums += [
+        Fact(say("Balance before"), f.money(taken.balance_before_minor)),
+        Fact(say("Balance after"), f.money(taken.balance_after_minor), strong=True),
+    ]
+    sums += [
+        Fact(f"{say(words(each.event))}, {f.moment(each.recorded_at)}", f.money(each.amount_minor, signed=True))
+        for each in taken.later
+    ]
+    signed = tuple(
+        Fact(f"{each.context or say('Sample')}, {f.exactly(each.happened_at)}", each.value[:_LONGEST_SIGNED])
+        for each in (*one.signed[:1], *one.signed[1:][-(_SIGNED_SHOWN - 1) :])
+    )
+    notes = [say("Times: {}", f.zone_name)]
+    if one.signed:
+        text = "The meter signed {} of the readings; they can be had whole from the operator."
+        notes.append(say(text, len(one.signed)))
+    return Document(
+        say("Charge receipt"),
+        one.code,
+        heading,
+        is_copy,
+        tuple(_charge_facts(one, f, say)),
+        tuple(_charge_lines(one, f, say)),
+        tuple(sums),
+        signed,
+        tuple(notes),
+        language,
+        say("COPY"),
+        say("Signed by the meter"),
+    )
+
+
+def _charge_facts(one: ChargeReceipt, f: Formats, say: Words) -> list[Fact]:
     transaction = one.one
     place = transaction.charge_point if one.site is None else f"{one.site}, {transaction.charge_point}"
     facts = [
-        Fact("Receipt", one.code),
-        Fact("Transaction", str(transaction.transaction_id)),
-        Fact("Station", f"{place}, connector {transaction.connector_id}"),
-        Fact("Card", masked(one.printed_number) if one.printed_number else DASH),
-        Fact("Started", f.exactly(transaction.started_at)),
-        Fact("Ended", f.exactly(transaction.ended_at)),
-        Fact("Energy", f.energy(transaction.energy_wh, 3), strong=True),
-        Fact("Meter at start", f.energy(transaction.meter_start_wh, 3)),
+        Fact(say("Receipt"), one.code),
+        Fact(say("Transaction"), str(transaction.transaction_id)),
+        Fact(say("Station"), say("{}, connector {}", place, transaction.connector_id)),
+        Fact(say("Card"), masked(one.printed_number) if one.printed_number else DASH),
+        Fact(say("Started"), f.exactly(transaction.started_at)),
+        Fact(say("Ended"), f.exactly(transaction.ended_at)),
+        Fact(say("Energy"), f.energy(transaction.energy_wh, 3), strong=True),
+        Fact(say("Meter at start"), f.energy(transaction.meter_start_wh, 3)),
     ]
+    if transaction.unplugged_at is not None:
+        facts.insert(6, Fact(say("Unplugged"), f.exactly(transaction.unplugged_at)))
     if transaction.meter_stop_wh is not None:
-        facts.append(Fact("Meter at end", f.energy(transaction.meter_stop_wh, 3)))
+        facts.append(Fact(say("Meter at end"), f.energy(transaction.meter_stop_wh, 3)))
     if one.first_reading is not None and one.last_reading is not None:
         facts += [
-            Fact("First reading", f"{f.energy(one.first_reading[1], 3)}, {f.clock_time(one.first_reading[0])}"),
-            Fact("Last reading", f"{f.energy(one.last_reading[1], 3)}, {f.clock_time(one.last_reading[0])}"),
+            Fact(say("First reading"), f"{f.energy(one.first_reading[1], 3)}, {f.clock_time(one.first_reading[0])}"),
+            Fact(say("Last reading"), f"{f.energy(one.last_reading[1], 3)}, {f.clock_time(one.last_reading[0])}"),
         ]
-    facts.append(Fact("Readings", str(one.reading_count)))
+    facts.append(Fact(say("Readings"), str(one.reading_count)))
     if one.tariff is not None:
-        facts.append(Fact("Tariff", one.tariff.name))
+        facts.append(Fact(say("Tariff"), one.tariff.name))
     return facts
 
 
-def _charge_lines(one: ChargeReceipt, f: Formats) -> list[Line]:
+def _charge_lines(one: ChargeReceipt, f: Formats, say: Words) -> list[Line]:
     found = []
     for each in one.lines:
-        name = words(each.component) + (f", {each.band}" if each.band else "")
+        name = say(words(each.component)) + (f", {each.band}" if each.band else "")
         unit = f" {each.unit}" if each.unit else ""
         per = f"/{each.unit}" if each.unit else ""
         detail = f"{f.number(each.quantity)}{unit} \N{MULTIPLICATION SIGN} {f.rate(each.rate)}{per}"

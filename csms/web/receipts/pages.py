@@ -4,6 +4,7 @@ Printing is a form, because it counts. A receipt of a desk is named by its entry
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,19 +14,23 @@ from starlette.responses import Response
 
 from csms.billing.receipts import DeskReceipt, find_receipt, note_print
 from csms.charging.charge_receipts import ChargeReceipt, find_charge_receipt, signed_samples
+from csms.charging.display_texts import Language
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import Form
 from csms.web.receipts.document import Document, heading_of, of_charge, of_desk
 from csms.web.receipts.pdf import PAPERS, render
+from csms.web.receipts.words import language_of, locale_of
 from csms.web.visit import Visit, link
 
+Receipt = TypeVar("Receipt", DeskReceipt, ChargeReceipt)
 _NO_RECEIPT = "There is no such receipt: nothing was paid, or the car is still charging."
 
 
 async def show(visit: Visit) -> Response:
     """Show the receipt of an entry at a desk."""
-    one = await visit.read(_of_entry(visit))
-    return _shown(visit, _document(visit, one, is_copy=one.printed_count > 0), link("/card", tag=one.id_tag), one)
+    one, language = await visit.read(lambda c: _with_language(visit, c, _of_entry(visit)(c)))
+    document = _document(visit, one, language, is_copy=one.printed_count > 0)
+    return _shown(visit, document, link("/card", tag=one.id_tag), one)
 
 
 async def print_one(visit: Visit) -> Response:
@@ -33,18 +38,18 @@ async def print_one(visit: Visit) -> Response:
     form = Form(visit.fields)
     entry_id = visit.path_number("entry_id")
 
-    def count(connection: Connection) -> tuple[DeskReceipt, int]:
-        one = _of_entry(visit)(connection)
-        return one, note_print(connection, entry_id)
+    def count(connection: Connection) -> tuple[DeskReceipt, Language, int]:
+        one, language = _with_language(visit, connection, _of_entry(visit)(connection))
+        return one, language, note_print(connection, entry_id)
 
-    one, before = await visit.write(count)
-    return _printed(visit, form, _document(visit, one, is_copy=before > 0), link("/card", tag=one.id_tag))
+    one, language, before = await visit.write(count)
+    return _printed(visit, form, _document(visit, one, language, is_copy=before > 0), link("/card", tag=one.id_tag))
 
 
 async def show_charge(visit: Visit) -> Response:
     """Show the receipt of a charge."""
-    one = await visit.read(_of_transaction(visit))
-    document = _charge_document(visit, one, is_copy=one.settlement.printed_count > 0)
+    one, language = await visit.read(lambda c: _with_language(visit, c, _of_transaction(visit)(c)))
+    document = charge_document(visit, one, language, is_copy=one.settlement.printed_count > 0)
     return _shown(visit, document, f"/transactions/{one.one.transaction_id}", one)
 
 
@@ -52,13 +57,13 @@ async def print_charge(visit: Visit) -> Response:
     """Print the receipt of a charge, or write it as PDF."""
     form = Form(visit.fields)
 
-    def count(connection: Connection) -> tuple[ChargeReceipt, int]:
-        one = _of_transaction(visit)(connection)
-        return one, note_print(connection, one.settlement.entry_id, reference=one.one.transaction_id)
+    def count(connection: Connection) -> tuple[ChargeReceipt, Language, int]:
+        one, language = _with_language(visit, connection, _of_transaction(visit)(connection))
+        return one, language, note_print(connection, one.settlement.entry_id, reference=one.one.transaction_id)
 
-    one, before = await visit.write(count)
+    one, language, before = await visit.write(count)
     back = f"/transactions/{one.one.transaction_id}"
-    return _printed(visit, form, _charge_document(visit, one, is_copy=before > 0), back)
+    return _printed(visit, form, charge_document(visit, one, language, is_copy=before > 0), back)
 
 
 async def download_signed(visit: Visit) -> Response:
@@ -98,17 +103,27 @@ def _of_transaction(visit: Visit) -> Callable[[Connection], ChargeReceipt]:
     return find
 
 
-def _formats(visit: Visit) -> Formats:
-    locale = choose_locale(visit.request.headers.get("accept-language", ""))
+def _with_language(visit: Visit, connection: Connection, one: Receipt) -> tuple[Receipt, Language]:
+    """Find the language of the customer whose receipt it is."""
+    account_id = one.account_id if isinstance(one, DeskReceipt) else one.settlement.account_id
+    return one, language_of(connection, account_id, visit.portal.settings.language)
+
+
+def formats_in(visit: Visit, language: Language) -> Formats:
+    """Return how numbers and dates are written in a language."""
+    locale = locale_of(language, choose_locale(visit.request.headers.get("accept-language", "")))
     return Formats(locale, ZoneInfo(visit.portal.settings.time_zone), visit.portal.currency, visit.now)
 
 
-def _document(visit: Visit, one: DeskReceipt, *, is_copy: bool) -> Document:
-    return of_desk(one, _formats(visit), heading_of(visit.portal.settings.receipt_heading), is_copy=is_copy)
+def _document(visit: Visit, one: DeskReceipt, language: Language, *, is_copy: bool) -> Document:
+    heading = heading_of(visit.portal.settings.receipt_heading)
+    return of_desk(one, formats_in(visit, language), heading, is_copy=is_copy, language=language)
 
 
-def _charge_document(visit: Visit, one: ChargeReceipt, *, is_copy: bool) -> Document:
-    return of_charge(one, _formats(visit), heading_of(visit.portal.settings.receipt_heading), is_copy=is_copy)
+def charge_document(visit: Visit, one: ChargeReceipt, language: Language, *, is_copy: bool) -> Document:
+    """Write the receipt of a charge in a language."""
+    heading = heading_of(visit.portal.settings.receipt_heading)
+    return of_charge(one, formats_in(visit, language), heading, is_copy=is_copy, language=language)
 
 
 def _shown(visit: Visit, document: Document, back: str, one: DeskReceipt | ChargeReceipt) -> Response:

@@ -72,7 +72,7 @@ class _Sheet:
             self.space()
         self.text(f"{document.title} {document.code}", bold=True, larger=1.4)
         if document.is_copy:
-            self.copy_mark()
+            self.copy_mark(document.copy_word)
         self.space()
         for fact in document.facts:
             self.pair(fact)
@@ -84,7 +84,7 @@ class _Sheet:
             self.pair(fact)
         if document.signed:
             self.rule()
-            self.text("Signed by the meter", bold=True)
+            self.text(document.signed_word, bold=True)
             for fact in document.signed:
                 self.text(fact.name, smaller=True)
                 self.text(fact.value, smaller=True)
@@ -121,14 +121,14 @@ class _Sheet:
         self.pair(Fact(line.what, line.amount))
         self.text(line.detail, smaller=True)
 
-    def copy_mark(self) -> None:
+    def copy_mark(self, word: str) -> None:
         """Say that this is not the first print."""
         size = self.size * 1.8
         self._down(size * 1.3)
         self.canvas.setFont(_BOLD, size)
-        width = pdfmetrics.stringWidth("COPY", _BOLD, size) + size
+        width = pdfmetrics.stringWidth(word, _BOLD, size) + size
         self.canvas.rect(self.left, self.y - size * 0.35, width, size * 1.4)
-        self.canvas.drawString(self.left + size / 2, self.y, "COPY")
+        self.canvas.drawString(self.left + size / 2, self.y, word)
 
     def rule(self) -> None:
         """Draw a line across."""
