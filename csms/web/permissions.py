@@ -28,6 +28,7 @@ Permission = Literal[
     "manage groups",  # of stations and of accounts
     "manage staff",
     "manage sites",  # and desks
+    "manage integrations",  # keys of the API, webhooks
     "see review items",
     "resolve review items",
     "see alarms",

@@ -103,6 +103,10 @@ async def test_an_example_does_what_it_shows(operator: Operator, endpoint: Endpo
     if endpoint.path == "/certificate-requests/chains":  # of the key in the example
         async with operator.station() as station:
             assert (await station.call("SignCertificate", {"csr": CSR}))["status"] == "Accepted"
+    if endpoint.path.startswith("/commands/"):
+        await operator.command("ClearCache")
+    if endpoint.path.startswith("/command-batches/"):
+        await operator.post("/command-batches", {"action": "ClearCache", "charge_point_ids": [1]})
     if endpoint.path.startswith("/webhooks/"):
         await operator.post("/webhooks", {"name": "Books", "url": "https://example.com/"})
     headers = {"Idempotency-Key": "example-1"}

@@ -1,0 +1,1 @@
+"""Pages about programs of others: keys of the API, webhooks, and the API's description for people."""
