@@ -175,7 +175,9 @@ def find_batch(connection: Connection, batch_id: int) -> BatchRow | None:
     return None if row is None else as_fact(BatchRow, row)
 
 
-def list_batches(connection: Connection, *, limit: int) -> list[BatchRow]:
-    """Return the newest batches."""
+def list_batches(connection: Connection, *, before: int | None = None, limit: int) -> list[BatchRow]:
+    """Return the newest batches, of those before a number where one is given."""
     newest = select(_batch.id).order_by(_batch.id.desc()).limit(limit)
+    if before is not None:
+        newest = newest.where(_batch.id < before)
     return [as_fact(BatchRow, row) for row in connection.execute(_BATCHES.where(_batch.id.in_(newest)))]

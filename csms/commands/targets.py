@@ -44,6 +44,17 @@ def named_target(connection: Connection, identities: Iterable[str]) -> Target:
     return Target(words[:200], tuple(found.values()), unknown)
 
 
+def known_target(connection: Connection, charge_point_ids: Iterable[int]) -> Target:
+    """Return the stations of these numbers, each once."""
+    numbers = sorted(set(charge_point_ids))[:MOST_STATIONS]
+    if not numbers:
+        return Target("no station", ())
+    statement = select(_cp.identity).where(any_of(_cp.id, "keys"))
+    found = named_target(connection, connection.execute(statement, {"keys": numbers}).scalars())
+    unknown = tuple(str(number) for number in numbers if number not in set(found.charge_point_ids))
+    return Target(found.words, found.charge_point_ids, unknown)
+
+
 def every_station(connection: Connection) -> Target:
     """Return all stations."""
     ids = connection.execute(select(_cp.id).order_by(_cp.id).limit(MOST_STATIONS))

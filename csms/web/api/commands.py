@@ -64,6 +64,10 @@ class CommandRow(msgspec.Struct, frozen=True):
     answered_at: datetime | None
     answer: Any
     failure: str | None
+    error_code: Annotated[str | None, msgspec.Meta(description="Of the call error that answered it.")] = None
+    error_description: str | None = None
+    remark: Annotated[str | None, msgspec.Meta(description="That it was answered late, or by a boot.")] = None
+    batch_id: Annotated[int | None, msgspec.Meta(description="Of the command to many that it is part of.")] = None
 
 
 class Wait(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +99,10 @@ _COMMANDS: Select[Any] = select(
     _c.answered_at,
     _c.answer_json,
     _c.failure,
+    _c.error_code,
+    _c.error_description,
+    _c.remark,
+    _c.batch_id,
 )
 
 
@@ -160,9 +168,11 @@ def find_command(connection: Connection, command_id: int) -> CommandRow | None:
 
 
 def _row(row: tuple[Any, ...]) -> CommandRow:
-    (number, charge_point_id, action, payload, state, *middle, answer, failure) = row
+    (number, charge_point_id, action, payload, state, *middle, answer, failure, code, description, remark, batch_id) = (
+        row
+    )
     fields = (number, charge_point_id, action, _json(payload), state, state not in _UNFINISHED, *middle)
-    return as_fact(CommandRow, fields, _json(answer), failure)
+    return as_fact(CommandRow, fields, _json(answer), failure, code, description, remark, batch_id)
 
 
 def _json(text: str | None) -> object:

@@ -6,6 +6,7 @@ from csms.web.api import (
     certificates,
     charge_points,
     charging_profiles,
+    command_batches,
     commands,
     events,
     firmware,
@@ -25,6 +26,7 @@ from csms.web.api.endpoint import Endpoint
 ENDPOINTS: tuple[Endpoint, ...] = (
     *charge_points.ENDPOINTS,
     *commands.ENDPOINTS,
+    *command_batches.ENDPOINTS,
     *charging_profiles.ENDPOINTS,
     *reservations.ENDPOINTS,
     *local_lists.ENDPOINTS,
