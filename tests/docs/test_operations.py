@@ -19,6 +19,7 @@ def test_every_setting_stands_in_the_document_with_its_default() -> None:
     defaults: dict[str, str] = {}
     for name, field in Settings.model_fields.items():
         default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+        default = "" if field.default is None else default
         defaults[f"CSMS_{name.upper()}"] = f"`{default}`" if default else "empty"
     assert rows == defaults
 
