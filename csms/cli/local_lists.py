@@ -70,7 +70,8 @@ def show_list(*, as_json: Json = False) -> None:
 def _show_stations(stations: list[StationListView]) -> None:
     columns = ("charge point", "list", "state", "version", "cards", "enabled")
     rows = [
-        (one.charge_point, one.list_name, _state(one), one.held.version, one.count, one.enabled) for one in stations
+        (one.charge_point, one.list_name, _state(one), one.held.version, one.held.cards, one.enabled)
+        for one in stations
     ]
     show_table(columns, rows, right=("version", "cards"))
 
@@ -89,7 +90,7 @@ def _held(one: StationListView) -> dict[str, object]:
         "state": one.held.state,
         "explanation": one.held.explanation,
         "version": one.held.version,
-        "entries": None if one.held.entries is None else sorted(one.held.entries),
+        "cards": one.held.cards,
         "enabled": one.enabled,
         "changed_at": one.changed_at,
     }
@@ -209,10 +210,10 @@ def station(identity: Identity, *, as_json: Json = False) -> None:
         with installation.database.reading() as connection:
             number = _station(connection, identity)
             (one,) = views.list_stations(connection, clock.now(), charge_point_id=number, limit=1)
-        if as_json:
-            show_json(_held(one))
-            return
         entries = one.held.entries
+        if as_json:
+            show_json({**_held(one), "entries": None if entries is None else sorted(entries)})
+            return
         show_facts(
             [
                 ("charge point", one.charge_point),

@@ -46,6 +46,7 @@ class StationList(msgspec.Struct, frozen=True):
     is_supported: bool | None = None
     version: int | None = None
     entries_json: str | None = None
+    cards: int | None = None
     digest: str = ""
     failures: int = 0
     failed_digest: str = ""
@@ -247,10 +248,14 @@ def _without_answer(has: StationList, command: Command, now: datetime) -> Statio
 
 
 def _unknown(has: StationList, state: State, explanation: str) -> StationList:
-    return msgspec.structs.replace(has, entries_json=None, digest="", state=state, explanation=explanation[:300])
+    return msgspec.structs.replace(
+        has, entries_json=None, cards=None, digest="", state=state, explanation=explanation[:300]
+    )
 
 
 def _holding(has: StationList, entries: Mapping[str, Entry], state: State) -> StationList:
     text = _encoded(entries.values()).decode()
     digest = digest_of(entries.values())
-    return msgspec.structs.replace(has, entries_json=text, digest=digest, state=state, explanation="")
+    return msgspec.structs.replace(
+        has, entries_json=text, cards=len(entries), digest=digest, state=state, explanation=""
+    )

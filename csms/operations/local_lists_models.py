@@ -42,6 +42,7 @@ station_local_list = Table(
     Column("is_supported", Boolean, nullable=True),  # null: never asked
     Column("version", Integer, nullable=True),  # null: not known
     Column("entries_json", Text, nullable=True),  # null: not known
+    Column("cards", Integer, nullable=True),  # how many entries
     Column("digest", String(32), nullable=False),  # of the entries; empty: not known
     Column("failures", Integer, nullable=False),  # one after another
     Column("failed_digest", String(32), nullable=False),  # of what could not be brought to it

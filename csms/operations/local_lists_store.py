@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, cast, func, select
+from sqlalchemy import Connection, String, bindparam, cast, func, null, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing import models as money_models
@@ -32,12 +32,17 @@ _cp, _setting = charging_models.charge_point, charging_models.station_setting
 _card, _account, _group = money_models.card.c, money_models.ledger_account.c, money_models.account_group.c
 _MOST_ENTRIES, _MOST_SENT = "localauthlistmaxlength", "sendlocallistmaxlength"
 
-_HELD = (
+# Entries may be long: they are read where somebody looks at them, and left out where many stations are compared.
+WITHOUT_ENTRIES = [
+    null().label(name) if name == "entries_json" else _held.c[name] for name in StationList.__struct_fields__
+]
+_HELD = select(*WITHOUT_ENTRIES).where(any_of(_held.c.charge_point_id, "keys"))
+_HELD_LOCKED = (
     select(*(_held.c[name] for name in StationList.__struct_fields__))
     .where(any_of(_held.c.charge_point_id, "keys"))
     .order_by(_held.c.charge_point_id)
+    .with_for_update()
 )
-_HELD_LOCKED = _HELD.with_for_update()
 _own, _of_group = _target.alias("own"), _target.alias("of_group")
 _ASSIGNED = (
     select(_cp.c.id, func.coalesce(_own.c.list_id, _of_group.c.list_id))

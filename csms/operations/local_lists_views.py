@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from csms.billing import models as money_models
@@ -17,7 +18,7 @@ from csms.db import as_fact
 from csms.operations import local_lists_models as models
 from csms.operations.local_lists import Entry, StationList, digest_of
 from csms.operations.local_lists_keeping import entries_of
-from csms.operations.local_lists_store import listed_cards
+from csms.operations.local_lists_store import WITHOUT_ENTRIES, listed_cards
 
 Refusal = Literal["unknown card", "unknown station", "unknown group", "unknown list"]
 MOST_CARDS = 10_000  # that one list may choose one by one
@@ -70,12 +71,6 @@ class StationListView(msgspec.Struct, frozen=True):
     enabled: str | None
     most_entries: str | None
     most_sent: str | None
-
-    @property
-    def count(self) -> int | None:
-        """How many cards it holds; None where that is not known."""
-        entries = self.held.entries
-        return None if entries is None else len(entries)
 
 
 _COUNT = select(func.count()).select_from(models.local_list_card).where(_chosen.list_id == _list.id).scalar_subquery()
@@ -196,7 +191,7 @@ _STATIONS = (
         _assigned,
         _list.name,
         _held.changed_at,
-        *(_held[name] for name in StationList.__struct_fields__[1:]),
+        *WITHOUT_ENTRIES[1:],
     )
     .select_from(
         charging_models.charge_point.outerjoin(_own, _own.c.charge_point_id == _cp.id)
@@ -219,7 +214,9 @@ def list_stations(
     limit: int,
     offset: int = 0,
 ) -> list[StationListView]:
-    """Return stations that have a list or should have one, by identity; of one list, or one station."""
+    """Return stations that have a list or should have one, by identity; of one list, or one station, whose entries are
+    read as well.
+    """
     if charge_point_id is not None:
         statement = _STATIONS.where(_cp.id == charge_point_id)
     elif list_id is not None:
@@ -228,10 +225,20 @@ def list_stations(
         statement = _STATIONS.where(_assigned.is_not(None) | _held.charge_point_id.is_not(None))
     rows = connection.execute(statement.limit(limit).offset(offset)).all()
     reported = _reported(connection, [row[0] for row in rows])
+    entries_json = None if charge_point_id is None else _entries_json(connection, charge_point_id)
     digests: dict[int | None, str] = {None: digest_of(())}
     for key, cards in listed_cards(connection, {row[3] for row in rows if row[3] is not None}).items():
         digests[key] = digest_of(entries_of(cards, now))
-    return [_station(row, reported.get(row[0], {}), digests.get(row[3], digests[None])) for row in rows]
+    found = [_station(row, reported.get(row[0], {}), digests.get(row[3], digests[None])) for row in rows]
+    if entries_json is None:
+        return found
+    return [replace(one, held=replace(one.held, entries_json=entries_json)) for one in found]
+
+
+def _entries_json(connection: Connection, charge_point_id: int) -> str | None:
+    statement = select(_held.entries_json).where(_held.charge_point_id == charge_point_id)
+    text: str | None = connection.execute(statement).scalar()
+    return text
 
 
 def _station(row: Sequence[Any], reported: dict[str, str], digest: str) -> StationListView:

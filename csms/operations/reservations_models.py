@@ -32,9 +32,11 @@ reservation = Table(
     Index(
         "ix_reservation_open",
         "charge_point_id",
+        "state",
         sqlite_where=Column("state").in_(("active", "unconfirmed")),
         postgresql_where=Column("state").in_(("active", "unconfirmed")),
     ),
-    Index("ix_reservation_wire", "charge_point_id", "reservation_id"),
+    Index("ix_reservation_wire", "reservation_id", "charge_point_id"),
+    Index("ix_reservation_history", "charge_point_id", "command_id"),
     Index("ix_reservation_transaction", "transaction_id"),
 )

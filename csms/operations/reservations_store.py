@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.charging import models as charging_models
@@ -15,24 +15,20 @@ from csms.operations.reservations import AT, BY_COMMAND, CONNECTORS, LOADED, WIR
 from csms.operations.reservations_models import reservation as table
 
 _ACTIONS = ("ReserveNow", "CancelReservation")
-_IS_OPEN = "state IN ('active', 'unconfirmed')"  # as the index says it
+# As the partial indexes say it: what is bound to a parameter would not be known to lie in them.
+IS_OPEN = text("reservation.state IN ('active', 'unconfirmed')")
 _one, _connector = table.c, charging_models.connector.c
-_NEWEST_OF_ID = (
-    select(func.max(_one.command_id))
-    .where(any_of(_one.charge_point_id, "wire_at"), any_of(_one.reservation_id, "wire_ids"))
-    .group_by(_one.charge_point_id, _one.reservation_id)
-)
-_RESERVATIONS = (
+_ROWS = (
     select(*(_one[name] for name in Reservation.__struct_fields__))
-    .where(
-        or_(
-            any_of(_one.charge_point_id, "at") & text(_IS_OPEN),
-            any_of(_one.command_id, "command_ids"),
-            _one.command_id.in_(_NEWEST_OF_ID),
-        )
-    )
     .order_by(_one.command_id)  # the order of the locks
     .with_for_update()
+)
+_OPEN_AT = _ROWS.where(any_of(_one.charge_point_id, "keys"), IS_OPEN)
+_BY_COMMAND = _ROWS.where(any_of(_one.command_id, "keys"))
+_NEWEST_OF_ID = (
+    select(func.max(_one.command_id))
+    .where(any_of(_one.charge_point_id, "at"), any_of(_one.reservation_id, "ids"))
+    .group_by(_one.charge_point_id, _one.reservation_id)
 )
 _RESERVED = select(_connector.charge_point_id, _connector.connector_id).where(
     any_of(_connector.charge_point_id, "at"), _connector.status == "Reserved"
@@ -49,14 +45,14 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
     if not at and not command_ids:
         return
     wire: set[tuple[int, int]] = names.more.get(WIRE_IDS, set())
-    keys = {
-        "at": sorted(at),
-        "command_ids": sorted(command_ids),
-        "wire_at": sorted({charge_point_id for charge_point_id, _ in wire}),
-        "wire_ids": sorted({reservation_id for _, reservation_id in wire}),
-    }
-    found = (Reservation(*row) for row in connection.execute(_RESERVATIONS, keys))
-    working_set.more[LOADED] = {one.command_id: one for one in found}
+    if wire:
+        keys = {"at": sorted({one for one, _ in wire}), "ids": sorted({one for _, one in wire})}
+        command_ids |= set(connection.execute(_NEWEST_OF_ID, keys).scalars())
+    found: dict[int, Reservation] = {}
+    for statement, numbers in ((_OPEN_AT, at), (_BY_COMMAND, command_ids)):
+        for row in connection.execute(statement, {"keys": sorted(numbers)}) if numbers else ():
+            found[row[0]] = Reservation(*row)
+    working_set.more[LOADED] = found
     if answered:
         reserved = connection.execute(_RESERVED, {"at": sorted({one.charge_point_id for one in answered})})
         working_set.more[CONNECTORS] = {(row.charge_point_id, row.connector_id): True for row in reserved}

@@ -5,10 +5,10 @@ expired, whether it was marked already or not.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text
 
 from csms.billing import account_groups
 from csms.billing.reports import CardView
@@ -16,9 +16,11 @@ from csms.charging import models
 from csms.db import as_fact, take_ids
 from csms.operations.reservations import OPEN, ReserveNow, State, read_instant
 from csms.operations.reservations_models import reservation, reservation_ids
+from csms.operations.reservations_store import IS_OPEN
 
 Shown = Literal["active", "ended", "all"]
 
+_WAITS = text("command.state IN ('queued', 'sent')")  # as the index says it
 _one, _cp, _command = reservation.c, models.charge_point.c, models.command.c
 
 
@@ -88,13 +90,32 @@ def list_reservations(
     offset: int = 0,
 ) -> list[ReservationView]:
     """Return reservations, those in force first, then the newest; `before`: older than the one of this command."""
-    statement = _ROWS.where(_wanted(now, state, charge_point_id, search))
-    order: list[ColumnElement[Any]] = [_one.command_id.desc()]
+    of = charge_point_id, search
+    if state != "all" or before is not None:
+        return _rows(connection, now, state, *of, before, limit, offset)
+    in_force = count_reservations(connection, now, charge_point_id=charge_point_id, search=search)
+    found = _rows(connection, now, "active", *of, None, limit, offset) if offset < in_force else []
+    if len(found) == limit:
+        return found
+    return found + _rows(connection, now, "ended", *of, None, limit - len(found), max(0, offset - in_force))
+
+
+def _rows(
+    connection: Connection,
+    now: datetime,
+    state: Shown,
+    charge_point_id: int | None,
+    search: str,
+    before: int | None,
+    limit: int,
+    offset: int,
+) -> list[ReservationView]:
+    # The few in force are found by their own index; in the order of the numbers all would be looked through.
+    order = _one.command_id.desc() if state != "active" else (_one.command_id + 0).desc()
+    statement = _ROWS.where(_wanted(now, state, charge_point_id, search)).order_by(order)
     if before is not None:
         statement = statement.where(_one.command_id < before)
-    elif state == "all":
-        order.insert(0, case((_is_open(now), 0), else_=1))
-    rows = connection.execute(statement.order_by(*order).limit(limit).offset(offset)).all()
+    rows = connection.execute(statement.limit(limit).offset(offset)).all()
     return [_as_it_is(as_fact(ReservationView, row), now) for row in rows]
 
 
@@ -131,20 +152,20 @@ def list_coming(connection: Connection, *, charge_point_id: int | None = None, l
             _command.payload_json,
         )
         .join(models.charge_point, _cp.id == _command.charge_point_id)
-        .where(_command.action == "ReserveNow", _command.state.in_(("queued", "sent")))
+        .where(_command.action == "ReserveNow", _WAITS)
     )
     if charge_point_id is not None:
         statement = statement.where(_command.charge_point_id == charge_point_id)
     return [
         as_fact(ComingReservation, row[:-1], msgspec.json.decode(row[-1], type=ReserveNow))
-        for row in connection.execute(statement.order_by(_command.id).limit(limit))
+        for row in connection.execute(statement.order_by(_command.id + 0).limit(limit))
     ]
 
 
 def list_due(connection: Connection, now: datetime, *, limit: int) -> list[int]:
     """Return the commands of reservations that are over by their time and not marked yet."""
-    statement = select(_one.command_id).where(_one.state.in_(OPEN), _one.expires_at <= now)
-    return list(connection.execute(statement.order_by(_one.command_id).limit(limit)).scalars())
+    statement = select(_one.command_id).where(IS_OPEN, _one.expires_at <= now)
+    return list(connection.execute(statement.order_by(_one.command_id + 0).limit(limit)).scalars())
 
 
 def next_reservation_id(connection: Connection) -> int:
@@ -181,7 +202,7 @@ def _wanted(now: datetime, state: Shown, charge_point_id: int | None, search: st
 
 
 def _is_open(now: datetime) -> ColumnElement[bool]:
-    return and_(_one.state.in_(OPEN), or_(_one.expires_at.is_(None), _one.expires_at > now))
+    return and_(IS_OPEN, or_(_one.expires_at.is_(None), _one.expires_at > now))
 
 
 def _as_it_is(one: ReservationView, now: datetime) -> ReservationView:

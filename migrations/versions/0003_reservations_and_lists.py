@@ -55,9 +55,10 @@ def _create_reservations() -> None:
         sa.PrimaryKeyConstraint("command_id", name="pk_reservation"),
     )
     op.create_index(
-        "ix_reservation_open", "reservation", ["charge_point_id"], sqlite_where=_OPEN, postgresql_where=_OPEN
+        "ix_reservation_open", "reservation", ["charge_point_id", "state"], sqlite_where=_OPEN, postgresql_where=_OPEN
     )
-    op.create_index("ix_reservation_wire", "reservation", ["charge_point_id", "reservation_id"])
+    op.create_index("ix_reservation_wire", "reservation", ["reservation_id", "charge_point_id"])
+    op.create_index("ix_reservation_history", "reservation", ["charge_point_id", "command_id"])
     op.create_index("ix_reservation_transaction", "reservation", ["transaction_id"])
 
 
@@ -108,6 +109,7 @@ def _create_lists() -> None:
         sa.Column("is_supported", sa.Boolean(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=True),
         sa.Column("entries_json", sa.Text(), nullable=True),
+        sa.Column("cards", sa.Integer(), nullable=True),
         sa.Column("digest", sa.String(length=32), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("failed_digest", sa.String(length=32), nullable=False),

@@ -241,6 +241,27 @@ async def test_what_was_never_sent_is_no_reservation(world: World) -> None:
     assert _states(world) == []
 
 
+async def test_a_list_of_all_begins_with_those_in_force_on_whichever_page(world: World) -> None:
+    async with world.station() as peer:
+        for number in range(1, 6):
+            await _reserve(
+                world, peer, "Accepted" if number in {2, 4} else "Rejected", connectorId=0, reservationId=number
+            )
+    now = clock.now()
+
+    def page(offset: int, limit: int) -> list[int]:
+        with world.database.reading() as connection:
+            found = reservations_views.list_reservations(connection, now, state="all", limit=limit, offset=offset)
+        return [one.reservation_id for one in found]
+
+    assert page(0, 9) == [4, 2, 5, 3, 1]
+    assert [page(offset, 2) for offset in (0, 1, 2, 4, 5)] == [[4, 2], [2, 5], [5, 3], [1], []]
+    with world.database.reading() as connection:
+        assert reservations_views.count_reservations(connection, now, state="all") == 5
+        behind = reservations_views.list_reservations(connection, now, state="all", before=10**12, limit=9)
+    assert [one.reservation_id for one in behind] == [5, 4, 3, 2, 1]
+
+
 async def test_the_numbers_that_we_give_are_never_given_twice(world: World) -> None:
     with world.database.unit_of_work() as connection:
         given = [reservations_views.next_reservation_id(connection) for _ in range(3)]
