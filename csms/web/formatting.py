@@ -86,7 +86,9 @@ class Formats:
 
     def rate(self, value: Decimal) -> str:
         """Write a price in currency units with at least the currency's decimals."""
-        pattern = "¤#,##0." + "0" * self.currency.decimals + "#" * (6 - self.currency.decimals)
+        number = "#,##0." + "0" * self.currency.decimals + "#" * (6 - self.currency.decimals)
+        is_behind = self.locale.currency_formats["standard"].pattern.rstrip().endswith("¤")
+        pattern = f"{number}\N{NO-BREAK SPACE}¤" if is_behind else f"¤{number}"
         return format_currency(value, self.currency.code, pattern, locale=self.locale, currency_digits=False)
 
     def moment(self, at: datetime | None) -> str:
