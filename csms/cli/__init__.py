@@ -12,6 +12,7 @@ commands                                 calls to stations, and what came back
 reservations, local_lists                what is kept for cards, and which cards stations know
 firmware, diagnostics                    files to and from stations
 staff, desks, sites                      people and places
+api_keys                                 keys for programs of others
 """
 
 from csms.cli.program import main

@@ -74,6 +74,7 @@ GROUPS = {
     "alarm": Command("csms.cli.alarms", "commands", "What the administrator has to know: list, acknowledge."),
     "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal."),
     "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),
+    "api-key": Command("csms.cli.api_keys", "commands", "Keys of the API: add, list, revoke, scopes."),
     "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, what their card readers type."),
     "firmware": Command("csms.cli.firmware", "commands", "Firmware: add, list, send to a station, campaigns."),
     "diagnostics": Command("csms.cli.diagnostics", "commands", "Files of stations: ask for them, list, save."),
