@@ -1,6 +1,5 @@
 """The API's description in OpenAPI 3.1, made from the list of endpoints. Pure: endpoints in, a document out."""
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ _PARAMETER = re.compile(r"{(\w+)(?::(\w+))?}")
 _PAGE = re.compile(r"Page_(\w+)_")
 _REF = "#/components/schemas/{name}"
 _USUAL = ("unauthorized", "scope-missing", "invalid", "too-many-requests", "unavailable")
+_DONE = {200: "Here it is", 201: "It was made", 202: "It was taken", 204: "It was done"}
 _OF_BODIES = ("unreadable", "too-large", "media-type")
 _OF_REPETITIONS = ("repetition-running", "interrupted", "key-reused")
 _INTRODUCTION = """\
@@ -151,7 +151,7 @@ def _responses(one: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
         schema = _FOREIGN.get(one.response) or by_type[repr(one.response)]
         content = {one.media_type: {"schema": schema}}
     responses: dict[str, Any] = {}
-    for status, description in {one.status: inspect.cleandoc(one.summary), **one.more}.items():
+    for status, description in {one.status: _DONE[one.status], **one.more}.items():
         responses[str(status)] = {"description": description} | ({} if content is None else {"content": content})
     kinds = [*_USUAL, *one.problems]
     if _PARAMETER.search(one.path):
