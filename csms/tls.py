@@ -108,6 +108,9 @@ class Tls:
         revocations = _read_revocations(files, self._clock())
         self.context.inner = _make_context(files, self._clock())
         self.certificates = tuple(facts_of(_certificates(chain)[0]) for chain, _ in files.pairs)
+        for kind, what in (("EC ", "ECDSA"), ("RSA", "RSA")):
+            if not any(one.key_kind.startswith(kind) for one in self.certificates):
+                log.warning("no server certificate of this kind: stations that know no other cannot connect", kind=what)
         self._revocations, self._seen = revocations, seen
 
     async def watch(self) -> None:

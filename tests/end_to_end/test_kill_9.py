@@ -36,7 +36,7 @@ class Server:
         self.port = free_port()
         self._folder = folder
         names = {"DATABASE_URL": database_url, "DATA_DIR": folder, "HOST": "127.0.0.1", "OCPP_PORT": self.port}
-        names |= {"PORTAL_PORT": 0, "COMMAND_POLL_S": 0.1}
+        names |= {"PORTAL_PORT": 0, "COMMAND_POLL_S": 0.1, "MINIMUM_SECURITY_PROFILE": 0}
         self._environment = {key: value for key, value in os.environ.items() if not key.startswith("CSMS_")}
         self._environment |= {f"CSMS_{name}": str(value) for name, value in names.items()}
         self._process: subprocess.Popen[bytes] | None = None
