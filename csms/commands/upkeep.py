@@ -48,15 +48,18 @@ class Upkeep:
 
     async def look(self) -> None:
         """Hand to the engine what is due now."""
-        over, stations = await asyncio.to_thread(self._due)
+        over, stations, unsure = await asyncio.to_thread(self._due)
         if over:
             await self._engine.submit(ExpireReservations(tuple(over)))
         for charge_point_id in stations:
             await self._engine.submit(KeepList(charge_point_id))
+        for charge_point_id in unsure:
+            await self._engine.submit(KeepList(charge_point_id, verify=True))
 
-    def _due(self) -> tuple[list[int], list[int]]:
+    def _due(self) -> tuple[list[int], list[int], list[int]]:
         now = self._clock()
         here = [link.charge_point_id for link in self._connections if link.accepted]
         with self._database.reading() as connection:
             over = reservations_views.list_due(connection, now, limit=_PER_LOOK)
-            return over, local_lists_store.out_of_step(connection, here, now)[:_PER_LOOK]
+            stations = local_lists_store.out_of_step(connection, here, now)[:_PER_LOOK]
+            return over, stations, local_lists_store.to_verify(connection, here, now)[:_PER_LOOK]

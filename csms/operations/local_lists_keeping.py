@@ -44,11 +44,14 @@ class Assigned(msgspec.Struct, frozen=True):
 
 
 class KeepList(msgspec.Struct, frozen=True):
-    """Bring a station's list closer to what it should be; `full`: send it whole, whatever is known of the station."""
+    """Bring a station's list closer to what it should be; `full`: send it whole, whatever is known of the station;
+    `verify`: ask the station first which one it has.
+    """
 
     charge_point_id: int
     asked_by: str = ""
     full: bool = False
+    verify: bool = False
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -68,9 +71,11 @@ def keep(asked: KeepList, working_set: WorkingSet, now: datetime) -> Decision[Ou
     has, wanted = _known(asked.charge_point_id, working_set), _wanted(asked.charge_point_id, working_set, now)
     if wanted is None:
         return Decision("no list")
-    waiting = (one for one in working_set.commands.values() if one.charge_point_id == asked.charge_point_id)
-    if any(one.action in ACTIONS and one.state in {"queued", "sent"} for one in waiting):
+    if _is_busy(asked.charge_point_id, working_set):
         return Decision("busy")
+    by = f"{LOCAL_LIST}: {asked.asked_by}" if asked.asked_by else LOCAL_LIST
+    if asked.verify and not asked.full:
+        return Decision("sent", (_command(has, Step("GetLocalListVersion"), by, working_set, now),))
     if asked.full:
         version = None if has.is_supported is False else has.version
         has = msgspec.structs.replace(has, is_supported=None, version=version, failures=0, wait_until=None)
@@ -78,11 +83,19 @@ def keep(asked: KeepList, working_set: WorkingSet, now: datetime) -> Decision[Ou
         return Decision("in step")
     elif not local_lists.may_try(has, wanted, now):
         return Decision("not now")
-    by = f"{LOCAL_LIST}: {asked.asked_by}" if asked.asked_by else LOCAL_LIST
     intents = _go_on(has, wanted, by, working_set, now, full=asked.full)
     sent = any(isinstance(one, Command) for one in intents)
     refused = any(isinstance(one, Alarm) for one in intents)
     return Decision("sent" if sent else "too long" if refused else "in step", intents)
+
+
+def _is_busy(charge_point_id: int, working_set: WorkingSet) -> bool:
+    """Tell whether a call about the list waits to be sent or answered, or is queued in this batch."""
+    commands = (*working_set.commands.values(), *working_set.unnumbered_commands)
+    return any(
+        one.charge_point_id == charge_point_id and one.action in ACTIONS and one.state in {"queued", "sent"}
+        for one in commands
+    )
 
 
 def _go_on(

@@ -1,11 +1,11 @@
 """Set-wise reads and writes of local lists for the engine, and which stations are out of step. Decides nothing."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, cast, func, null, select
+from sqlalchemy import Connection, String, bindparam, cast, func, null, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing import models as money_models
@@ -30,6 +30,7 @@ _held, _target = local_lists_models.station_local_list, local_lists_models.local
 _list, _chosen = local_lists_models.local_list, local_lists_models.local_list_card
 _cp, _setting = charging_models.charge_point, charging_models.station_setting
 _card, _account, _group = money_models.card.c, money_models.ledger_account.c, money_models.account_group.c
+_DAY = timedelta(days=1)
 _MOST_ENTRIES, _MOST_SENT = "localauthlistmaxlength", "sendlocallistmaxlength"
 
 # Entries may be long: they are read where somebody looks at them, and left out where many stations are compared.
@@ -42,6 +43,17 @@ _HELD_LOCKED = (
     .where(any_of(_held.c.charge_point_id, "keys"))
     .order_by(_held.c.charge_point_id)
     .with_for_update()
+)
+_UNSURE = (
+    select(_held.c.charge_point_id)
+    .join(_cp, _cp.c.id == _held.c.charge_point_id)
+    .where(
+        any_of(_held.c.charge_point_id, "keys"),
+        _held.c.state == "in step",
+        _held.c.list_id.is_not(None),
+        or_(_cp.c.booted_at > _held.c.changed_at, _held.c.changed_at < bindparam("long_ago")),
+    )
+    .order_by(_held.c.charge_point_id)
 )
 _own, _of_group = _target.alias("own"), _target.alias("of_group")
 _ASSIGNED = (
@@ -136,6 +148,12 @@ def out_of_step(connection: Connection, charge_point_ids: Iterable[int], now: da
         if not local_lists.is_in_step(has, wanted) and local_lists.may_try(has, wanted, now):
             found.append(key)
     return found
+
+
+def to_verify(connection: Connection, charge_point_ids: Iterable[int], now: datetime) -> list[int]:
+    """Return those of the stations that may have lost their list: they booted since it was heard of, or a day ago."""
+    keys = {"keys": sorted(charge_point_ids), "long_ago": now - _DAY}
+    return list(connection.execute(_UNSURE, keys).scalars()) if keys["keys"] else []
 
 
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}

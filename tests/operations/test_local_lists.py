@@ -1,5 +1,6 @@
 """Local lists over real sockets, on both databases: what stations answer, and how their lists are kept in step."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -324,4 +325,30 @@ async def test_a_station_that_does_not_answer_is_asked_again_later(world: World)
         await until(lambda: _station(world).held.state == "no answer")
         await _look(world)
         assert await world.submit(KeepList(1)) == "not now"
+    assert [one.action for one in world.commands()] == ["GetLocalListVersion"]
+
+
+async def test_after_a_boot_a_station_is_asked_whether_it_still_has_its_list(world: World) -> None:
+    _list_of(world, CARD)
+    async with world.station() as peer:
+        await _first(world, peer)
+        await peer.call("BootNotification", {"chargePointVendor": "Acme", "chargePointModel": "One"})
+        await _look(world)
+        await _look(world)  # the question is on its way already
+        await _version(peer, 1)
+        await until(lambda: all(one.state == "accepted" for one in world.commands()))
+        await _in_step(world, 1)
+        assert [one.action for one in world.commands()].count("SendLocalList") == 1
+        await peer.call("BootNotification", {"chargePointVendor": "Acme", "chargePointModel": "One"})
+        await _look(world)
+        await _version(peer, 0)  # it lost its list
+        assert _tags(await _list(peer)) == [(CARD, "Accepted")]
+        await _in_step(world, 1)
+
+
+async def test_a_call_is_asked_for_once_however_many_ask_at_the_same_time(world: World) -> None:
+    _list_of(world, CARD)
+    asked = (KeepList(1), KeepList(1, "maria", full=True), KeepList(1))
+    outcomes = await asyncio.gather(*(world.submit(one) for one in asked))
+    assert sorted(outcomes) == ["busy", "busy", "sent"]
     assert [one.action for one in world.commands()] == ["GetLocalListVersion"]
