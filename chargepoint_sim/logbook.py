@@ -51,9 +51,10 @@ class Logbook:
         return [f"{written(at)} {text}" for at, text in self._lines if span.holds(at)]
 
     def file_name(self, kind: str, now: datetime) -> str:
-        """A name for a log that is safe in a URL and in a folder."""
+        """A name for a log that is safe in a URL and in a folder, and that no other log of the station has."""
         word = "security" if kind == SECURITY else "diagnostics"
-        return f"{quote(self._identity, safe='').replace('%', '_')}-{word}-{now.astimezone(UTC):%Y%m%dT%H%M%S}.log"
+        moment = f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{now.microsecond // 1000:03d}"
+        return f"{quote(self._identity, safe='').replace('%', '_')}-{word}-{moment}.log"
 
     def content(self, lines: Iterable[str], facts: Iterable[str], now: datetime) -> bytes:
         """The file: what the station is now, then its lines."""
