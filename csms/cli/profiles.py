@@ -4,6 +4,7 @@ Commands stand in the queues of the stations; the running server sends them.
 """
 
 import json
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -25,6 +26,7 @@ from csms.commands.profile_sending import NotSent, Plan, plan, plan_start
 from csms.commands.profiles import ask_composite, clear_profiles
 from csms.installation import Installation
 from csms.operations.charging_profiles_store import InstalledProfile, list_composites, list_installed
+from csms.operations.commands import QueueBatch
 from csms.operations.composite_answers import read_answer
 from csms.operations.profile_library import (
     LibraryProfile,
@@ -197,16 +199,19 @@ def send(
         if not found.sendable:
             reasons = " ".join(found.not_sent[0].reasons) if found.not_sent else f"There is no station in {group}."
             raise Refusal(reasons)
-        ids = [installation.engine.execute(one.command).command_id for one in found.sendable]
+        if group:
+            ids = tuple(one.charge_point_id for one in found.sendable)
+            batch = QueueBatch(secrets.token_hex(16), f"stations of {group}", ids, found.sendable[0].command)
+            queued = {"batch_id": installation.engine.execute(batch)}
+        else:
+            queued = {"command_id": installation.engine.execute(found.sendable[0].command).command_id}
     if as_json:
         not_sent = [{"charge_point": one.identity, "reasons": one.reasons} for one in found.not_sent]
-        sent = [
-            {"charge_point": one.identity, "command_id": command_id}
-            for one, command_id in zip(found.sendable, ids, strict=True)
-        ]
-        show_json({"sent": sent, "not_sent": not_sent})
+        show_json(queued | {"sent": [one.identity for one in found.sendable], "not_sent": not_sent})
         return
     say(f"On its way to {', '.join(one.identity for one in found.sendable)}.")
+    if group:
+        say(f"`csms command progress {queued['batch_id']}` tells how far it is.")
     for one in found.not_sent:
         say(f"Not sent to {one.identity}: {' '.join(one.reasons)}")
 
@@ -218,7 +223,7 @@ def _plan(  # what the options of `send` say
     if group:
         known = find_station_group(connection, name=group)
         if known is None:
-            raise Refusal(f"There is no group of stations {group}; `csms group list` shows them.")
+            raise Refusal(f"There is no group of stations {group}; `csms group station list` shows them.")
         cp = models.charge_point.c
         ids = connection.execute(select(cp.id).where(cp.group_id == known.group_id).order_by(cp.identity)).scalars()
         return plan(connection, one, list(ids), connector, ACTOR, now)

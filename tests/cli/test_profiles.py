@@ -38,11 +38,19 @@ def test_a_profile_is_queued_for_a_station_and_a_station_is_asked(csms: Csms) ->
     csms(*EVENING)
     assert "On its way to CP-1." in csms("profile", "send", "Evening peak", "--station", "CP-1").out
     sent = csms("profile", "send", "Evening peak", "--station", "CP-1", "--connector", "1", "--json").json
-    assert [one["charge_point"] for one in sent["sent"]] == ["CP-1"]
+    assert (sent["sent"], sent["command_id"]) == (["CP-1"], 2)
     assert "Command 3 is queued" in csms("profile", "composite", "CP-1", "--unit", "w").out
     assert "Command 4 is queued" in csms("profile", "clear", "CP-1", "--purpose", "default").out
     assert "There are none." in csms("profile", "installed", "CP-1").out
     assert csms("profile", "installed", "CP-1", "--json").json == []
+    csms("group", "station", "add", "Harbour")
+    assert (
+        "There is no station in Harbour." in csms("profile", "send", "Evening peak", "--group", "Harbour", status=1).err
+    )
+    csms("group", "station", "set", "Harbour", "--station", "CP-1")
+    said = csms("profile", "send", "Evening peak", "--group", "Harbour").out
+    assert "On its way to CP-1." in said
+    assert "`csms command progress 1`" in said
     refused = csms("profile", "send", "Evening peak", "--station", "CP-1", "--start", "04A1", status=1)
     assert "There is no card 04A1" in refused.err
     csms("card", "issue", "04A1", "--credit", "5.00")

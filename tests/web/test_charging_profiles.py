@@ -160,6 +160,7 @@ async def test_a_group_is_asked_as_a_batch_and_who_cannot_take_it_is_named(sqlit
     for _ in range(2):  # the same form again asks nobody again
         await browser.post("/charging-profiles/1/send", **fields)
         assert "On its way to" in browser.text
+        assert 'href="/commands/batches/1"' in browser.text
         assert "Not sent to 1 station:" in browser.text
         assert "at most 1 periods; this profile has 2" in browser.text
     assert len(await answered(sqlite_portal, first)) == 1

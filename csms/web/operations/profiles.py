@@ -72,7 +72,7 @@ async def show_one(visit: Visit) -> Response:
     return await _page(visit, Form(), Plan((), ()))
 
 
-async def _page(visit: Visit, form: Form, sent: Plan, *, status: int = 200) -> Response:
+async def _page(visit: Visit, form: Form, sent: Plan, *, status: int = 200, batch_id: int | None = None) -> Response:
     library_id = visit.path_number("library_id")
 
     def load(connection: Connection) -> ProfilePage | None:
@@ -98,6 +98,7 @@ async def _page(visit: Visit, form: Form, sent: Plan, *, status: int = 200) -> R
         form=form,
         key=visit.portal.new_token(),
         sent=sent,
+        batch_id=batch_id,
         when=when(shown.one.profile, zone),
         zone=zone,
         write_limit=write_limit,
@@ -145,9 +146,10 @@ async def send(visit: Visit) -> Response:
         raise HTTPException(404, "There is no such profile.")
     group = "" if group_id is None else f"stations of group {group_id}"
     key = form.typed("key")[:_LONGEST_KEY] or visit.portal.new_token()
-    await sending.send(visit.portal.engine.submit, found, group, key, as_batch=group_id is not None)
+    sent = await sending.send(visit.portal.engine.submit, found, group, key, as_batch=group_id is not None)
     refused = not form.valid or not found.sendable
-    return await _page(visit, form if refused else Form(), found, status=422 if refused else 200)
+    status = 422 if refused else 200
+    return await _page(visit, form if refused else Form(), found, status=status, batch_id=sent.batch_id)
 
 
 async def remove(visit: Visit) -> Response:
