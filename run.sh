@@ -95,6 +95,12 @@ task_bench() {
     exec "$VENV/bin/python" -m bench "$@"
 }
 
+#: fuzz         attack a server of its own from all sides (--seconds, --seed, --rounds), and say what it did
+task_fuzz() {
+    task_install
+    exec "$VENV/bin/python" -m bench.hostile "$@"
+}
+
 #: guard        simulate how exactly the credit guard lands on the credit (docs/credit-guard.md)
 task_guard() {
     task_install

@@ -44,7 +44,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 def run(target: Target, *, seconds: float, seed: int, slowest_ms: float, tell: Tell = lambda _: None) -> Findings:
     """Attack a running server for about so long, and look at it afterwards."""
     allow_files(4096)
-    warm_up_s = min(8.0, seconds / 3)
+    warm_up_s = min(8.0, seconds / 2)
     tell(f"a first round of {warm_up_s:.0f} s, seed {seed}")
     asyncio.run(_attack(target, warm_up_s, seed))
     before = _quiet(target, None)
@@ -56,7 +56,7 @@ def run(target: Target, *, seconds: float, seed: int, slowest_ms: float, tell: T
     logged, defects = target.complaints()
     wrong = [f"logged: {line}" for line in defects[:20]]
     wrong += _compare(before, after) + _judge(seen, good, slowest_ms)
-    again = drive(_good_task(target, 2.0, 0.2))
+    again = drive(_good_task(target, 1.0, 0.2))
     if not again.sessions and not again.latency.calls:
         wrong.append("afterwards the good station is not served")
     violations = target.verify()

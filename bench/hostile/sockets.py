@@ -31,7 +31,8 @@ def source() -> tuple[str, int]:
 async def tcp(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a TCP connection; GoneError where it is refused."""
     try:
-        return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port, local_addr=source()), _OPEN_S)
+        async with asyncio.timeout(_OPEN_S):
+            return await asyncio.open_connection("127.0.0.1", port, local_addr=source())
     except (OSError, TimeoutError) as error:
         raise GoneError(str(error)) from None
 

@@ -127,6 +127,10 @@ async def _half_frame(there: Field, number: int) -> bool:
     return True
 
 
+def _drop(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
 async def connection_flood(there: Field) -> None:
     """Open many connections at once and drop them, as if a network had fallen over."""
     while there.goes_on():
@@ -135,7 +139,7 @@ async def connection_flood(there: Field) -> None:
             async def one(stack: AsyncExitStack = stack) -> None:
                 with suppress(GoneError):
                     _, writer = await tcp(there.port)
-                    stack.callback(writer.transport.abort)
+                    stack.callback(_drop, writer)
                     there.seen["connections of a flood"] += 1
 
             await asyncio.gather(*(one() for _ in range(_FLOOD_AT_ONCE)))

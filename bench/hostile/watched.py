@@ -32,7 +32,7 @@ def main() -> None:
     def tell(*_: object) -> None:
         nonlocal number
         number += 1
-        for _ in range(3):
+        for _generation in range(3):
             gc.collect()
         _trim()
         word = Word(
