@@ -40,6 +40,9 @@ log = structlog.get_logger()
 
 _BURST_S = 10
 _HEARD_OF_EVERY_S = 30.0
+# Nothing but a boot before one was accepted (errata of J, 3.10), and what getting its credentials takes meanwhile
+# (Security Whitepaper, A00.FR.806).
+_WHILE_PENDING = frozenset({"SignCertificate", "SecurityEventNotification"})
 _PROTOCOL_ERROR, _GOING_AWAY, _TRY_AGAIN_LATER, _REPLACED = 1002, 1001, 1013, 1000  # RFC 6455, 7.4.1
 
 
@@ -288,7 +291,7 @@ class CentralSystem:
         if handler is None:
             code: wire.CallErrorCode = "NotSupported" if call.action in CALLS else "NotImplemented"
             return self._reject(call, code, f"{call.action[:50]} is not handled by this central system")
-        if not link.accepted and call.action != "BootNotification":  # errata of J, 3.10
+        if not (link.accepted or call.action == "BootNotification" or (link.pending and call.action in _WHILE_PENDING)):
             return self._reject(call, "SecurityError", "send a BootNotification first")
         try:
             message, flags = wire.read_call(call.action, call.payload)

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     certificate_days: Positive = 365  # how long a station's certificate is valid
     certificate_renewal_days: Positive = 30  # before its end a station is asked for a new request
     max_certificate_requests_per_h: Positive = 6  # of one station
+    max_security_events_per_h: Positive = 500  # of one station; what comes beyond is answered and not kept
     secret_key: str = ""  # 64 hex digits, the same for all processes; empty: made and kept in the data directory
 
     # The engine

@@ -98,6 +98,7 @@ def policy_of(settings: Settings, currency: Currency) -> Policy:
         zombie_wait_s=settings.zombie_wait_s,
         cpo_name=settings.cpo_name,
         certificate_requests_per_h=settings.max_certificate_requests_per_h,
+        security_events_per_h=settings.max_security_events_per_h,
         settings_check_interval_s=settings.settings_check_interval_s,
         language=settings.language,
         tax_at_top_up_percent=settings.tax_percent if settings.tax_point == "top-up" else None,

@@ -389,6 +389,7 @@ class Policy(msgspec.Struct, frozen=True):
     zombie_wait_s: int = 180  # from the sign that a transaction may be over until it is taken for over
     cpo_name: str = ""  # the organization in requests for certificates; empty: any
     certificate_requests_per_h: int = 6  # of one charge point
+    security_events_per_h: int = 500
 
 
 def watch_of(one: Transaction) -> Watch:

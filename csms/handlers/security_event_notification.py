@@ -14,6 +14,7 @@ async def handle(call: SecurityEventNotification, exchange: Exchange) -> Securit
         call.type,
         read.happened_at,
         call.timestamp,
+        exchange.now,
         call.tech_info or "",
         "; ".join(read.flags),
     )

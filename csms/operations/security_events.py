@@ -4,7 +4,7 @@ Each message is stored once, however often it comes; what the Security Whitepape
 certificate was not taken, raises an alarm (edition 3, A04 and 8).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -15,6 +15,8 @@ from csms.charging.facts import Alarm
 from csms.charging.working_set import Names, WorkingSet
 
 EVENTS = "security events"  # what the store is asked for, and brings: natural keys
+RECENT = "recent security events"  # the same: charge points and since when; how many of each
+_RECENT = timedelta(hours=1)
 CRITICAL = frozenset(
     {
         "FirmwareUpdated",
@@ -47,6 +49,7 @@ class SecurityNotification(msgspec.Struct, frozen=True):
     type: str
     happened_at: datetime
     said_at: str
+    received_at: datetime
     tech_info: str = ""
     flags: str = ""
 
@@ -60,6 +63,7 @@ class SecurityNotification(msgspec.Struct, frozen=True):
         """Say what must be loaded."""
         names.charge_point_ids.add(self.charge_point_id)
         names.more.setdefault(EVENTS, set()).add(self.natural_key)
+        names.more.setdefault(RECENT, set()).add((self.charge_point_id, self.received_at - _RECENT))
 
 
 class SecurityEvent(msgspec.Struct, frozen=True):
@@ -81,6 +85,10 @@ def notified(said: SecurityNotification, working_set: WorkingSet, now: datetime)
     if said.natural_key in known:
         return Decision(None)
     known[said.natural_key] = True
+    recent = working_set.more.setdefault(RECENT, {})
+    recent[said.charge_point_id] = recent.get(said.charge_point_id, 0) + 1
+    if recent[said.charge_point_id] > working_set.policy.security_events_per_h:
+        return Decision(None, (_flood(said, working_set),))
     is_critical = _BY_NAME.get(said.type.casefold(), said.type) in CRITICAL
     event = SecurityEvent(
         said.natural_key,
@@ -93,6 +101,13 @@ def notified(said: SecurityNotification, working_set: WorkingSet, now: datetime)
         said.flags,
     )
     return Decision(None, (event, *_alarm(said, working_set)))
+
+
+def _flood(said: SecurityNotification, working_set: WorkingSet) -> Alarm:
+    """Return the alarm that counts what is not kept any more."""
+    identity = working_set.charge_points[said.charge_point_id].identity
+    text = f"{identity[:60]} reports too many security events within an hour; the latest was {said.type}"
+    return Alarm(f"security event flood {said.charge_point_id}", "security event", said.charge_point_id, None, text)
 
 
 def of_ours(charge_point_id: int, kind: str, what: str, now: datetime) -> SecurityEvent:

@@ -22,6 +22,7 @@ security_event = Table(
     Column("tech_info", String(300), nullable=False, server_default=""),
     Column("flags", String(200), nullable=False, server_default=""),  # what was odd about its timestamp
     Index("ix_security_event_station", "charge_point_id", "id"),
+    Index("ix_security_event_recent", "charge_point_id", "recorded_at"),
 )
 
 # Certificates that were issued or brought in here: of stations, of the server, and roots to be installed.

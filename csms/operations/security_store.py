@@ -35,11 +35,16 @@ from csms.operations.certificates import (
     Uninstalled,
 )
 from csms.operations.link_security import KeyTaken, RenewalAsked, UpgradeTaken
-from csms.operations.security_events import EVENTS, SecurityEvent
+from csms.operations.security_events import EVENTS, RECENT, SecurityEvent
 
 _event, _certificate, _request = models.security_event, models.certificate, models.certificate_request
 _installed, _station = models.installed_certificate, models.station_security
 _KNOWN_EVENTS = select(_event.c.natural_key).where(any_of(_event.c.natural_key, "keys"))
+_RECENT_EVENTS = (
+    select(_event.c.charge_point_id, func.count())
+    .where(any_of(_event.c.charge_point_id, "keys"), _event.c.recorded_at > bindparam("since"))
+    .group_by(_event.c.charge_point_id)
+)
 _REVOKED = select(_certificate.c.fingerprint).where(
     any_of(_certificate.c.fingerprint, "keys"), _certificate.c.revoked_at.is_not(None)
 )
@@ -66,6 +71,9 @@ def load(connection: Sql, names: Names, working_set: WorkingSet) -> None:
     more = working_set.more
     if keys := names.more.get(EVENTS):
         more[EVENTS] = dict.fromkeys(connection.execute(_KNOWN_EVENTS, {"keys": sorted(keys)}).scalars(), True)
+        since = min(at for _, at in names.more[RECENT])
+        stations = {"keys": sorted({one for one, _ in names.more[RECENT]}), "since": since}
+        more[RECENT] = {row[0]: row[1] for row in connection.execute(_RECENT_EVENTS, stations)}
     if keys := names.more.get("certificates"):
         more[REVOKED] = dict.fromkeys(connection.execute(_REVOKED, {"keys": sorted(keys)}).scalars(), True)
     if asked := names.more.get(REQUESTS):

@@ -38,6 +38,7 @@ def _create_events() -> None:
         sa.UniqueConstraint("natural_key", name="uq_security_event_natural_key"),
     )
     op.create_index("ix_security_event_station", "security_event", ["charge_point_id", "id"])
+    op.create_index("ix_security_event_recent", "security_event", ["charge_point_id", "recorded_at"])
     op.create_index("ix_security_event_type", "security_event", ["type"])
 
 

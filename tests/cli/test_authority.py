@@ -91,7 +91,7 @@ def test_profiles_keys_and_events_of_stations(csms: Csms) -> None:
     csms("security", "renew-certificate", "CP-1")
     assert _commands() == ["ChangeConfiguration", "ExtendedTriggerMessage"]
     with opened() as installation:
-        said = SecurityNotification(1, "TamperDetectionActivated", clock.now(), "now", "door")
+        said = SecurityNotification(1, "TamperDetectionActivated", clock.now(), "now", clock.now(), "door")
         installation.engine.execute(said)
     assert [one["type"] for one in csms("security", "events", "--json").json] == [
         "TamperDetectionActivated",

@@ -385,6 +385,19 @@ async def test_an_event_is_stored_once_and_a_critical_one_raises_an_alarm(world:
     assert (raised["attempts"], raised["text"]) == (2, "CP1 reports TamperDetectionActivated: door")
 
 
+async def test_too_many_events_of_a_station_are_answered_and_not_kept(database_url: str, tmp_path: Path) -> None:
+    async with (
+        open_world(settings_for(database_url, tmp_path, max_security_events_per_h=3)) as world,
+        world.station("CP1") as peer,
+    ):
+        for number in range(5):
+            told = {"type": "InvalidMessages", "timestamp": world.at(number)}
+            assert await peer.call("SecurityEventNotification", told) == {}
+        assert len(rows(world, tables.security_event)) == 3
+        (raised,) = rows(world, models.alarm)
+        assert (raised["attempts"], "too many security events" in raised["text"]) == (2, True)
+
+
 def test_roots_are_known_by_each_of_the_three_hashes(made_authority: Path) -> None:
     known = authority.load(made_authority, "").roots
     for root in known:

@@ -179,7 +179,7 @@ async def test_events_are_filtered_and_paged(stocked: PortalWorld) -> None:
     assert "No station has told of anything yet" in browser.text
     for number in range(stocked.settings.page_size + 1):
         kind = "TamperDetectionActivated" if number == 0 else "InvalidMessages"
-        told = SecurityNotification(STATION, kind, clock.now(), str(number), f"{NASTY} {number}")
+        told = SecurityNotification(STATION, kind, clock.now(), str(number), clock.now(), f"{NASTY} {number}")
         await stocked.engine.submit(told)
     html = (await browser.client.get("/security-events")).text
     assert NASTY not in html

@@ -81,6 +81,8 @@ def _settings(host: str, ocpp_port: int | None, portal_port: int | None) -> Sett
         portal_url="",
         secure_cookies=False,
         adopt_unknown_stations=False,
+        minimum_security_profile=0,
+        ocpp_tls_port=None,
         maximum_power_kw=1_000_000,  # its cars charge many times faster than any car
         host=host,
         ocpp_port=_free_port(host, given.ocpp_port if ocpp_port is None else ocpp_port, "ocpp-port"),
