@@ -8,7 +8,8 @@ visit             one request of one person: how a page reads, writes and answer
 auth, staff       logins and passwords; staff accounts (the command line uses staff too)
 security, limits  headers of every answer; sizes and rates
 forms             typed fields with one error each; formatting how figures are written; texts words for short names
-cashier/  operations/  accounting/  administration/      the pages, by who uses them
+cashier/  operations/  accounting/  administration/  integrations/      the pages, by who uses them
+api/              the JSON API: its own list of endpoints, keys and scopes
 models            tables
 templates/  static/   texts and looks; static/vendor is unmodified and carries its licences
 """

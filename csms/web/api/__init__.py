@@ -5,6 +5,10 @@ endpoint          what an endpoint is, what its function gets; paging, money
 serving           what happens around every endpoint: key, scope, rate, body, repetition, problem
 problems          what an answer says when something is wrong (RFC 9457)
 keys, scopes      who may do what
+once, repetitions what an Idempotency-Key is good for
+openapi           the description, made from the list
+values            money, numbers and moments, as they are written
+event_views, feed what happens, as others see it; who listens
 models            tables
 commands ...      the resources, one module each
 
