@@ -8,6 +8,7 @@ pyftpdlib's matter.
 import asyncio
 import errno
 import ipaddress
+import logging
 import socket
 import threading
 import warnings
@@ -32,6 +33,8 @@ with warnings.catch_warnings():
     from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 
 log = structlog.get_logger()
+logging.getLogger("pyftpdlib").addHandler(logging.NullHandler())  # else it configures logging by itself
+logging.getLogger("pyftpdlib").propagate = False
 
 _LOOK_S = 0.2  # how soon the thread notices that it shall end
 _MOST_CONNECTIONS, _MOST_OF_ONE_ADDRESS = 64, 10

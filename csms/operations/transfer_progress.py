@@ -161,10 +161,13 @@ def after_boot(said: Boot, working_set: WorkingSet, now: datetime) -> tuple[obje
 
 
 def _restarted(one: Transfer, version: str, now: datetime) -> Transfer:
-    """A station that comes back with the wanted version has installed it, even if it does not say so."""
+    """A station that comes back with the wanted version has installed it, even if it does not say so. Another version
+    than before is noted in any case: `Installed` may follow.
+    """
     alive = replace(one, state="running", reason="", due_at=max(one.due_at, now + STALLED_AFTER), changed_at=now)
     is_new = version not in {"", one.version_before}
-    is_right = version == one.version_wanted or (not one.version_wanted and one.version_before)
-    if not is_new or not is_right:
+    if not is_new:
         return alive
-    return replace(alive, state="done", version_after=version, reason="seen at the boot")
+    if version == one.version_wanted or (not one.version_wanted and one.version_before):
+        return replace(alive, state="done", version_after=version, reason="seen at the boot")
+    return replace(alive, version_after=version)

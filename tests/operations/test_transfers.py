@@ -200,6 +200,22 @@ async def test_a_version_seen_at_the_boot_ends_an_update_that_never_said_install
         assert (row["status"], row["is_followed"]) == ("Installed", False)
 
 
+async def test_another_version_than_wanted_is_seen_at_the_boot(world: World) -> None:
+    async with world.station(boot=False) as peer:
+        about = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+        await peer.call("BootNotification", about | {"firmwareVersion": "1"})
+        await _ask(world, "UpdateFirmware", UPDATE)
+        await _takes(peer, {})
+        await peer.call("FirmwareStatusNotification", {"status": "Installing"})
+        _change(world, version_wanted="3")
+        for _ in range(2):
+            await peer.call("BootNotification", about | {"firmwareVersion": "2"})
+        assert (_rows(world)[0]["state"], _rows(world)[0]["version_after"]) == ("running", "2")
+        await peer.call("FirmwareStatusNotification", {"status": "Installed"})
+        (row,) = _rows(world)
+        assert (row["state"], row["version_after"], row["is_followed"]) == ("done", "2", False)
+
+
 async def test_a_failure_is_forgotten_after_its_time(world: World) -> None:
     async with world.station() as peer:
         number = await _ask(world, "UpdateFirmware", UPDATE)
