@@ -19,10 +19,11 @@ from csms.charging.working_set import Names, WorkingSet
 
 State = Literal["active", "unconfirmed", "refused", "used", "cancelled", "replaced", "expired", "ended", "not known"]
 LOADED = "reservations"  # in the working set, by the number of the command that asked
-CONNECTORS = "reserved connectors"  # those that say so, as (charge point, connector)
+CONNECTORS = "connectors of reservations"  # what they said last and when, by charge point and connector
 AT, WIRE_IDS, BY_COMMAND = "reservations", "reservation ids", "reservations by command"  # what inputs name
 OPEN: tuple[State, ...] = ("active", "unconfirmed")
 
+_OUT_OF_ORDER = frozenset({"Faulted", "Unavailable"})
 _CLOCKS = timedelta(minutes=5)  # a start is no use of a reservation that was made so much later
 _EARLY = timedelta(minutes=2)  # a connector that is freed so shortly before the end was freed by the end
 _STALE = timedelta(seconds=2)  # a status is told to the second
@@ -103,7 +104,10 @@ def after_reserve(command: Command, working_set: WorkingSet, now: datetime) -> t
         return (one,)
     if _is_over(one, now):
         return (_ended(one, "expired", "", now),)
-    if (one.charge_point_id, one.connector_id) in working_set.more.get(CONNECTORS, {}):
+    status = _status_of(one, working_set)
+    if status in _OUT_OF_ORDER:
+        return (_ended(one, "ended", f"The connector is {status}.", now),)
+    if status == "Reserved":
         one = msgspec.structs.replace(one, seen_at=now)
     others = [
         other
@@ -115,6 +119,16 @@ def after_reserve(command: Command, working_set: WorkingSet, now: datetime) -> t
         return (_ended(one, "replaced", "Before its answer came.", now),)
     reason = f"By reservation {one.reservation_id}."
     return (one, *(_ended(other, "replaced", reason, now) for other in others))
+
+
+def _status_of(one: Reservation, working_set: WorkingSet) -> str:
+    """Return what the connector has said since the call was sent: it may have overtaken the answer."""
+    place = one.charge_point_id, one.connector_id
+    said = working_set.connectors.get(place)
+    if said is not None:
+        return said.status
+    status, recorded_at = working_set.more.get(CONNECTORS, {}).get(place, ("", one.asked_at))
+    return status if recorded_at >= one.asked_at else ""
 
 
 def _reservation(command: Command, wish: ReserveNow, state: State, reason: str, now: datetime) -> Reservation:
@@ -150,12 +164,15 @@ def after_cancel(command: Command, working_set: WorkingSet, now: datetime) -> tu
     wish = _decoded(command.payload_json, _CancelReservation)
     if wish is None:
         return ()
-    meant = [
+    here = [
         one
-        for one in _open(_known(working_set).values(), command.charge_point_id)
-        if one.reservation_id == wish.reservation_id
+        for one in _known(working_set).values()
+        if one.charge_point_id == command.charge_point_id and one.reservation_id == wish.reservation_id
     ]
+    meant = [one for one in here if one.is_open]
     if command.state == "accepted":
+        # The connector's status may have overtaken the answer.
+        meant = meant or [one for one in here[-1:] if one.state == "ended" and _is_since(one.ended_at, command.sent_at)]
         return tuple(_ended(one, "cancelled", f"By {command.requested_by}.", now) for one in meant)
     if command.state == "rejected":
         return tuple(
@@ -163,6 +180,16 @@ def after_cancel(command: Command, working_set: WorkingSet, now: datetime) -> tu
             for one in meant
         )
     return tuple(msgspec.structs.replace(one, reason=_unanswered(command)) for one in meant)
+
+
+def _is_since(at: datetime | None, before: datetime | None) -> bool:
+    return at is not None and before is not None and at >= before
+
+
+def cancelled_id(command: Command) -> int | None:
+    """Return which reservation a CancelReservation is about, for whoever loads it."""
+    wish = _decoded(command.payload_json, _CancelReservation) if command.action == "CancelReservation" else None
+    return None if wish is None else wish.reservation_id
 
 
 def _unanswered(command: Command) -> str:
@@ -244,7 +271,7 @@ def _reported(said: StatusNotification, working_set: WorkingSet, now: datetime) 
         if happened_at < one.asked_at - _STALE:
             continue  # it waited in the station's queue
         is_its_own = status.connector_id == one.connector_id
-        if status.status in {"Faulted", "Unavailable"} and (is_its_own or status.connector_id == 0):
+        if status.status in _OUT_OF_ORDER and (is_its_own or status.connector_id == 0):
             found.append(_ended(one, "ended", f"The connector is {status.status}.", now))
         elif status.status == "Reserved" and is_its_own:
             found.append(msgspec.structs.replace(one, state="active", reason="", seen_at=now))

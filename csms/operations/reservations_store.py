@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from csms.charging import models as charging_models
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of
-from csms.operations.reservations import AT, BY_COMMAND, CONNECTORS, LOADED, WIRE_IDS, Reservation
+from csms.operations.reservations import AT, BY_COMMAND, CONNECTORS, LOADED, WIRE_IDS, Reservation, cancelled_id
 from csms.operations.reservations_models import reservation as table
 
 _ACTIONS = ("ReserveNow", "CancelReservation")
@@ -30,9 +30,9 @@ _NEWEST_OF_ID = (
     .where(any_of(_one.charge_point_id, "at"), any_of(_one.reservation_id, "ids"))
     .group_by(_one.charge_point_id, _one.reservation_id)
 )
-_RESERVED = select(_connector.charge_point_id, _connector.connector_id).where(
-    any_of(_connector.charge_point_id, "at"), _connector.status == "Reserved"
-)
+_STATUSES = select(
+    _connector.charge_point_id, _connector.connector_id, _connector.status, _connector.recorded_at
+).where(any_of(_connector.charge_point_id, "at"))
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -44,7 +44,8 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
     command_ids = names.more.get(BY_COMMAND, set()) | {one.command_id for one in answered}
     if not at and not command_ids:
         return
-    wire: set[tuple[int, int]] = names.more.get(WIRE_IDS, set())
+    wire: set[tuple[int, int]] = set(names.more.get(WIRE_IDS, ()))
+    wire |= {(one.charge_point_id, number) for one in answered if (number := cancelled_id(one)) is not None}
     if wire:
         keys = {"at": sorted({one for one, _ in wire}), "ids": sorted({one for _, one in wire})}
         command_ids |= set(connection.execute(_NEWEST_OF_ID, keys).scalars())
@@ -54,8 +55,8 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
             found[row[0]] = Reservation(*row)
     working_set.more[LOADED] = found
     if answered:
-        reserved = connection.execute(_RESERVED, {"at": sorted({one.charge_point_id for one in answered})})
-        working_set.more[CONNECTORS] = {(row.charge_point_id, row.connector_id): True for row in reserved}
+        rows = connection.execute(_STATUSES, {"at": sorted({one.charge_point_id for one in answered})})
+        working_set.more[CONNECTORS] = {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
 
 def _put(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert

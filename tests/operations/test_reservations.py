@@ -69,9 +69,9 @@ async def test_an_accepted_reservation_is_in_force_and_used_by_its_transaction_o
         (one,) = _all(world)
         assert (one.state, one.connector_id, one.id_tag, one.parent_id_tag) == ("active", 1, CARD, "A1000")
         assert one.expires_at is not None
-        start = {"reservationId": 7}
-        first = await peer.start(CARD, 0, _in(0), **start)
-        again = await peer.start(CARD, 0, _in(0), **start)
+        at = _in(0)
+        first = await peer.start(CARD, 0, at, reservationId=7)
+        again = await peer.start(CARD, 0, at, reservationId=7)
     assert first["transactionId"] == again["transactionId"]
     (one,) = _all(world)
     assert (one.state, one.transaction_id) == ("used", first["transactionId"])
@@ -119,6 +119,36 @@ async def test_a_cancelled_reservation_ends_as_the_station_answers(world: World,
         assert _states(world) == [state]
         await _cancel(world, peer, answer)
     assert _states(world) == [state]
+
+
+async def test_a_cancellation_whose_answer_comes_after_the_status_is_a_cancellation(world: World) -> None:
+    async with world.station() as peer:
+        await _reserve(world, peer)
+        await _says(peer, "Reserved")
+        command = await world.submit(ask(1, "CancelReservation", {"reservationId": 7}, "test"))
+        message_id, _, _ = await peer.next_command()
+        await _says(peer, "Available")
+        assert _states(world) == ["ended"]
+        await peer.answer(message_id, {"status": "Accepted"})
+        await _ended(world, command.command_id)
+    assert _states(world) == ["cancelled"]
+
+
+@pytest.mark.parametrize(("status", "states"), [("Reserved", ["active", "ended"]), ("Faulted", ["ended", "ended"])])
+async def test_a_status_that_overtakes_the_answer_of_its_reservation_counts(
+    world: World, status: str, states: list[str]
+) -> None:
+    async with world.station() as peer:
+        await _says(peer, "Faulted", timestamp=world.at(0))  # it is over: the station reserves all the same
+        payload = {"connectorId": 1, "idTag": CARD, "reservationId": 7, "expiryDate": _in(30)}
+        command = await world.submit(ask(1, "ReserveNow", payload, "test"))
+        message_id, _, _ = await peer.next_command()
+        await _says(peer, status)
+        await peer.answer(message_id, {"status": "Accepted"})
+        await _ended(world, command.command_id)
+        assert _states(world) == states[:1]
+        await _says(peer, "Available")
+    assert _states(world) == states[1:]
 
 
 async def test_a_start_that_comes_late_uses_a_reservation_that_has_ended(world: World) -> None:
