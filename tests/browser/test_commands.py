@@ -17,6 +17,9 @@ from chargepoint_sim import Car, Station, Timing
 from csms.charging import models, overview
 from csms.charging.stations import AddChargePoint
 from csms.commands.actions import ACTIONS
+from csms.commands.requests import ask
+from csms.operations.commands import QueueBatch
+from csms.operations.data_transfers import TakeDataTransfer
 from csms.operations.security_models import certificate_request
 from tests.browser.conftest import Program
 from tests.chargepoint_sim import makers
@@ -361,4 +364,30 @@ async def test_each_action_is_sent_from_its_form_and_its_effect_seen_at_the_stat
                 await expect(stage.page.locator("#answer")).to_contain_text(act.shows)
             await until(lambda act=act: act.effect(stage), 20)
             await expect(stage.page.locator("#history")).to_contain_text(act.action)
+    assert program.complaints == []
+
+
+async def test_the_pages_of_commands_fit_a_phone(program: Program) -> None:
+    submit = program.portal.engine.submit
+    identity = "EAST-01-WITH-A-RATHER-LONG-IDENTITY-" * 5
+    await submit(AddChargePoint(identity, 0, None, None))
+    payload = {"key": "SomeRatherLongNameOfAKeyThatHasNoBlanksInIt", "value": "x" * 400}
+    asked = ask(1, "ChangeConfiguration", payload, "somebody with a long name")
+    await submit(asked)
+    await submit(QueueBatch("form-1", f"group {'Harbour' * 20}"[:200], (1,), asked))
+    await submit(TakeDataTransfer(1, "com.example." * 15, "m" * 50, "d" * 5000))
+    page = await program.logged_in("administrator", width=390)
+    station = "/stations/1/commands"
+    forms = (f"{station}?action={name}" for name in ("SetChargingProfile", "SendLocalList", "SignedUpdateFirmware"))
+    others = (
+        f"{station}?command=1",
+        "/commands",
+        "/commands/bulk?action=Reset",
+        "/commands/batches/1",
+        "/data-transfers",
+    )
+    for path in ("/stations/1", station, *forms, *others):
+        await page.goto(path)
+        overflow = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0, path
     assert program.complaints == []
