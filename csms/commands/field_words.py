@@ -148,7 +148,6 @@ _USUAL: dict[str, str] = {
     "ReserveNow.connectorId": "1",
     "SendLocalList.updateType": "Full",
     "SendLocalList.listVersion": "1",
-    "SendLocalList.localAuthorizationList.0.idTagInfo.status": "Accepted",
     "GetCompositeSchedule.connectorId": "1",
     "GetCompositeSchedule.duration": "3600",
     "SetChargingProfile.connectorId": "1",
