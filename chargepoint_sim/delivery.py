@@ -193,19 +193,20 @@ class Delivery:
         """Send statuses for ever."""
         while True:
             connector, notification, told = await self._statuses.get()
-            try:
-                await self._line.request(notification, Nothing)
-            except NotAnsweredError as error:
-                self._tools.events.emit(
-                    MessageFailed(
-                        action="StatusNotification",
-                        cause=str(error),
-                    )
-                )
+            if self._habits.several_in_flight:
+                self._tools.spawn(self._send_status(connector, notification, told))
             else:
-                connector.reported = told
-            finally:
-                self._statuses.task_done()
+                await self._send_status(connector, notification, told)
+
+    async def _send_status(self, connector: Connector, notification: object, told: tuple[str, str]) -> None:
+        try:
+            await self._line.request(notification, Nothing)
+        except NotAnsweredError as error:
+            self._tools.events.emit(MessageFailed(action="StatusNotification", cause=str(error)))
+        else:
+            connector.reported = told
+        finally:
+            self._statuses.task_done()
 
     async def statuses_told(self) -> None:
         """Wait until no status is waiting, so that Preparing goes before Authorize and StartTransaction."""

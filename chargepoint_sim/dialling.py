@@ -137,7 +137,7 @@ def _explained(dial: Dial, error: Exception) -> LinkError:  # noqa: PLR0911  one
     if isinstance(tls, ssl.SSLCertVerificationError):
         return UntrustedError(f"{where}: the central system cannot be trusted, {tls.verify_message}")
     if tls is not None:
-        return TlsRefusedError(f"{where}: TLS failed, {tls.reason or tls}")
+        return TlsRefusedError(f"{where}: TLS failed, {tls.reason or tls}", _tls_event(tls))
     if isinstance(error, InvalidStatus):
         return _status_explained(dial, error.response.status_code)
     if isinstance(error, NegotiationError):
@@ -163,6 +163,16 @@ def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _tls_event(error: ssl.SSLError) -> str:
+    """The security event that names what TLS could not agree on."""
+    reason = error.reason or ""
+    if "VERSION" in reason or "PROTOCOL" in reason:
+        return "InvalidTLSVersion"
+    if "CIPHER" in reason or "HANDSHAKE_FAILURE" in reason:
+        return "InvalidTLSCipherSuite"
+    return "FailedToAuthenticateAtCentralSystem"
 
 
 def _status_explained(dial: Dial, status: int) -> LinkError:

@@ -68,7 +68,11 @@ class SubprotocolRefusedError(LinkError):
 
 
 class TlsRefusedError(LinkError):
-    """TLS could not be agreed on, or the peer refused our certificate."""
+    """TLS could not be agreed on, or the peer refused our certificate. event: the security event that says which."""
+
+    def __init__(self, message: str, event: str = "FailedToAuthenticateAtCentralSystem") -> None:
+        super().__init__(message)
+        self.event = event
 
 
 class UntrustedError(LinkError):

@@ -58,6 +58,7 @@ class Firmware:
         self._station = station
         self._pause_s = pause_s
         self._running: asyncio.Task[None] | None = None
+        self._ordered: Update | None = None
         self._told: Update | None = None
         self.version = version
         self.status = IDLE
@@ -82,6 +83,7 @@ class Firmware:
         canceled = self.installs
         if self._running is not None:
             self._running.cancel()
+        self._ordered = update
         self._running = self._station.start(self._update(update))
         return canceled
 
@@ -97,8 +99,9 @@ class Firmware:
         try:
             await self._steps(update)
         finally:
-            self.status = IDLE
-            self._keep_free(held=False)
+            if self._ordered is update:  # a later order may have taken its place
+                self.status = IDLE
+                self._keep_free(held=False)
 
     async def _steps(self, update: Update) -> None:
         await self._wait_for(update, update.retrieve_at, "DownloadScheduled")

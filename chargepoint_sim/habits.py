@@ -31,6 +31,7 @@ class Habits:
     stops_twice: bool = False
     decimal_values: bool = False
     values_for_zero: bool = False
+    values_begin_interval: bool = False
     clock_1970: bool = False
     keeps_transactions: bool = False
     stops_with_reboot: bool = False
@@ -56,13 +57,14 @@ EXPLANATIONS = {
     "new_ids": "Repeats a message under a new message id, not under the same.",
     "never_repeats": "Does not repeat a message whose answer was lost; a transaction may stay open.",
     "small_ids": "Numbers its messages 1, 2, 3, ... and begins anew with every connection.",
-    "several_in_flight": "Sends calls without waiting for the answer to the one before.",
+    "several_in_flight": "Sends calls, statuses among them, without waiting for the answer to the one before.",
     "blanks": "Writes blanks after the commas and colons of a frame.",
     "statuses_overtake": "Tells statuses first after a reconnect, and queued transaction messages a while later.",
     "late_values": "Sends one more MeterValues of a transaction after its StopTransaction.",
     "stops_twice": "Sends every StopTransaction twice.",
     "decimal_values": "Writes meter values with decimals: 5100.000.",
     "values_for_zero": "Sends clock-aligned MeterValues for connector 0, too.",
+    "values_begin_interval": "Stamps clock-aligned values with the beginning of their interval.",
     "clock_1970": "Has no time until a Heartbeat tells it: timestamps begin in 1970.",
     "keeps_transactions": "Goes on with a transaction after a reboot, its register beginning at 0 again.",
     "stops_with_reboot": "Ends transactions only after a reboot, with the reason Reboot.",

@@ -90,18 +90,21 @@ class Maintenance:
             ahead_s = self._station.clock.real_s_until(midnight + timedelta(seconds=turns * interval_s))
             if await self._passed("ClockAlignedDataInterval", ahead_s if interval_s else None):
                 zero = [self._station.transactions.connectors[0]] if self._station.habits.values_for_zero else []
+                back_s = interval_s if self._station.habits.values_begin_interval else 0
                 for connector in (*zero, *self._station.acts.outlets):
-                    await self._read(connector, "Sample.Clock", "MeterValuesAlignedData")
-                    self._station.transactions.keep_aligned(connector)
+                    await self._read(connector, "Sample.Clock", "MeterValuesAlignedData", back_s)
+                    self._station.transactions.keep_aligned(connector, back_s)
 
-    async def _read(self, connector: Connector, context: str, measurands_key: str) -> None:
-        """Tell a reading: through the outbox in a transaction, at once outside."""
+    async def _read(self, connector: Connector, context: str, measurands_key: str, back_s: float = 0.0) -> None:
+        """Tell a reading: through the outbox in a transaction, at once outside. The main meter counts all outlets."""
         transactions = self._station.transactions
         transactions.advance(connector)
+        if connector.connector_id == 0:
+            connector.meter.register_wh = sum(outlet.meter.register_wh for outlet in self._station.acts.outlets)
         if connector.transaction is not None:
-            transactions.sample(connector, context, measurands_key)
+            transactions.sample(connector, context, measurands_key, back_s)
             return
-        readings = transactions.read(connector, context, measurands_key)
+        readings = transactions.read(connector, context, measurands_key, back_s)
         if readings and self._station.is_online:
             values = [meter_value(reading) for reading in readings]
             await self._send(call.MeterValues(connector_id=connector.connector_id, meter_value=values))
@@ -126,5 +129,5 @@ class Maintenance:
                 station.delivery.tell_status(connector)
         else:
             for connector in chosen:
-                if connector.connector_id:
+                if connector.connector_id or connector_id == 0:
                     await self._read(connector, "Trigger", "MeterValuesSampledData")

@@ -83,6 +83,7 @@ def _option(*names: str, **more: Any) -> Any:  # noqa: ANN401  as Typer has it
     return typer.Option(*names, **more)
 
 
+WITHOUT = f"Leave a feature profile out; its calls are refused. One of {', '.join(FeatureProfile)}; repeatable."
 Names = list[str] | None
 File = Path | None
 
@@ -133,9 +134,7 @@ class Options:
         Names,
         _option("--set", metavar="KEY=VALUE", help="Preset a configuration key; repeatable. Read-only ones, too."),
     ]
-    without: Annotated[
-        list[FeatureProfile] | None, _option(help="Leave a feature profile out; its calls are refused. Repeatable.")
-    ]
+    without: Annotated[list[FeatureProfile] | None, _option(metavar="PROFILE", help=WITHOUT)]
     vendor_ids: Annotated[
         Names, _option("--vendor-id", metavar="ID", help="Accept DataTransfer of a vendor; repeatable.")
     ]

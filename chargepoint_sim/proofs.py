@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 REFUSALS: dict[type[LinkError], str] = {
     PasswordRefusedError: "FailedToAuthenticateAtCentralSystem",
-    TlsRefusedError: "FailedToAuthenticateAtCentralSystem",
     UntrustedError: "InvalidCentralSystemCertificate",
 }
 
@@ -35,7 +34,7 @@ REFUSALS: dict[type[LinkError], str] = {
 class Proofs(Parts):
     """The methods of a station about certificates and passwords."""
 
-    _refusal: type[LinkError] | None = None
+    _refusal: str | None = None
 
     async def sign_certificate(self) -> bool:
         """Ask for a certificate (SignCertificate). Returns whether the central system will have it signed."""
@@ -79,9 +78,9 @@ class Proofs(Parts):
 
     def link_refused(self, error: LinkError) -> None:
         """An attempt to connect has failed: note why once, and fall back where a new profile does not work."""
-        kind = type(error)
-        if kind in REFUSALS and kind is not self._refusal:
-            self.security_events.happened(REFUSALS[kind], str(error))
+        kind = error.event if isinstance(error, TlsRefusedError) else REFUSALS.get(type(error))
+        if kind is not None and kind != self._refusal:
+            self.security_events.happened(kind, str(error))
         self._refusal = kind
         fallback = self.security.failed()
         if fallback is not None:

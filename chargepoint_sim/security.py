@@ -121,18 +121,18 @@ class Security:
         """Take the profile that is stored, given, or follows from the address, the key and the certificate."""
         has_key = bool(self._configuration["AuthorizationKey"])
         follows = (TLS_CERTIFICATE if self.own else TLS_BASIC) if self._address.is_secure else int(has_key)
-        profile = follows if self._given.profile is None else self._given.profile
+        asked = follows if self._given.profile is None else self._given.profile
+        profile = max(asked, self._configuration.number("SecurityProfile"))
         if self._address.is_secure and profile < TLS_BASIC:
             message = f"security profile {profile} does not go with {self._address.url}: wss:// is profile 2 or 3"
             raise UsageError(message)
         if profile == TLS_CERTIFICATE and self.own is None:
             message = "security profile 3 needs a certificate of the station and its key"
             raise UsageError(message)
-        if profile in {BASIC, TLS_BASIC} and self._given.profile is not None and not has_key:
+        if profile in {BASIC, TLS_BASIC} and profile != follows and not has_key:
             message = f"security profile {profile} needs a key (AuthorizationKey)"
             raise UsageError(message)
-        if profile > self._configuration.number("SecurityProfile"):
-            self._configuration.put("SecurityProfile", str(profile))
+        self._configuration.put("SecurityProfile", str(profile))
 
     # --- how to connect ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ online, and what the central system answered, is told to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from chargepoint_sim import car as cars
@@ -162,10 +163,10 @@ class Transactions:
         transaction.sampled_s += ((elapsed_s - transaction.sampled_s) // interval_s) * interval_s
         self.sample(connector, "Sample.Periodic", "MeterValuesSampledData")
 
-    def sample(self, connector: Connector, context: str, measurands_key: str) -> None:
-        """Take a reading of a running transaction and put it into the outbox."""
+    def sample(self, connector: Connector, context: str, measurands_key: str, back_s: float = 0.0) -> None:
+        """Take a reading of a running transaction and put it into the outbox. back_s: how old its stamp is."""
         transaction = connector.transaction
-        readings = self._read(connector, context, measurands_key, written(self._tools.clock.now()))
+        readings = self.read(connector, context, measurands_key, back_s)
         if transaction is None or not readings:
             return
         self._tools.outbox.add(
@@ -182,16 +183,16 @@ class Transactions:
             )
         )
 
-    def keep_aligned(self, connector: Connector) -> None:
+    def keep_aligned(self, connector: Connector, back_s: float = 0.0) -> None:
         """Keep a clock-aligned reading for StopTransaction (StopTxnAlignedData)."""
         transaction = connector.transaction
         if transaction is not None and len(transaction.readings) < ALIGNED_READINGS_LIMIT:
-            now = written(self._tools.clock.now())
-            transaction.readings += self._read(connector, "Sample.Clock", "StopTxnAlignedData", now)
+            transaction.readings += self.read(connector, "Sample.Clock", "StopTxnAlignedData", back_s)
 
-    def read(self, connector: Connector, context: str, measurands_key: str) -> list[Reading]:
-        """A reading outside the outbox, now."""
-        return self._read(connector, context, measurands_key, written(self._tools.clock.now()))
+    def read(self, connector: Connector, context: str, measurands_key: str, back_s: float = 0.0) -> list[Reading]:
+        """A reading as of now, stamped some seconds back."""
+        stamp = self._tools.clock.now() - timedelta(seconds=back_s)
+        return self._read(connector, context, measurands_key, written(stamp))
 
     def _read(self, connector: Connector, context: str, measurands_key: str, timestamp: str) -> list[Reading]:
         measurands = self._tools.configuration.measurands(measurands_key)

@@ -56,6 +56,7 @@ class Uploads:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._running: asyncio.Task[None] | None = None
+        self._ordered: Upload | None = None
         self._told: Upload | None = None
         self.status = IDLE
         self.done: list[Uploaded] = []
@@ -79,6 +80,7 @@ class Uploads:
             return None, canceled
         name = station.logbook.file_name(upload.kind, now)
         content = station.logbook.content(lines, station.facts(), now)
+        self._ordered = upload
         self._running = station.start(self._upload(upload, name, content))
         return name, canceled
 
@@ -100,7 +102,8 @@ class Uploads:
             await self._tell(upload, UPLOADING)
             await self._tell(upload, await self._outcome(upload, name, content))
         finally:
-            self.status = IDLE
+            if self._ordered is upload:  # a later order may have taken its place
+                self.status = IDLE
 
     async def _outcome(self, upload: Upload, name: str, content: bytes) -> str:
         """Bring the file; the status that tells how it went."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chargepoint_sim import Car, Clock, Given, Habits
+from chargepoint_sim.clock import read
 from chargepoint_sim.errors import LinkError
 from chargepoint_sim.events import MessageDropped
 from chargepoint_sim.frames import looseness, with_blanks
 from chargepoint_sim.habits import EXPLANATIONS, NAMES
+from chargepoint_sim.meter import ENERGY
 from tests.chargepoint_sim.central_system import CentralSystem, Drop, Silence, running
 from tests.chargepoint_sim.test_offline import FREE_OFFLINE, once
 from tests.chargepoint_sim.test_station import charge
@@ -116,6 +118,29 @@ async def test_values_may_have_decimals_and_come_for_the_whole_station(central: 
     assert [call.payload["connectorId"] for call in central.of("MeterValues")[:3]] == [0, 1, 2]
     sample = central.of("MeterValues")[0].payload["meterValue"][0]["sampledValue"][0]
     assert sample["value"] == "0.000"
+
+
+async def test_values_may_be_stamped_with_the_beginning_of_their_interval(central: CentralSystem, make: Make) -> None:
+    keys = {"ClockAlignedDataInterval": "1", "MeterValueSampleInterval": "0", "StopTxnAlignedData": ENERGY}
+    async with make(habits=Habits(values_begin_interval=True), configuration=keys) as station:
+        await charge(station)
+        reading = await central.wait_for("MeterValues")
+        came = station.clock.now()
+        station.unplug(1)
+        stop = await central.wait_for("StopTransaction")
+    stamps = [reading.payload["meterValue"][0]["timestamp"], stop.payload["transactionData"][1]["timestamp"]]
+    assert all(0.9 < (came - read(stamp)).total_seconds() < 3 for stamp in stamps)
+
+
+async def test_statuses_need_not_wait_for_each_other(central: CentralSystem, make: Make) -> None:
+    def quiet(_call: object) -> dict[str, Any]:
+        raise Silence
+
+    central.answers["StatusNotification"] = quiet
+    async with make(habits=Habits(several_in_flight=True)) as station:
+        await station.wait_online(5)
+        await central.wait_for("StatusNotification", 3)
+        assert station.delivery._statuses._unfinished_tasks == 3  # type: ignore[attr-defined]
 
 
 async def test_a_station_without_a_clock_begins_in_1970(central: CentralSystem, make: Make) -> None:

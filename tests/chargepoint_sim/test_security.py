@@ -434,3 +434,32 @@ async def test_an_event_without_an_answer_is_not_told_for_ever(central: CentralS
     assert len(central.of("SecurityEventNotification")) == 1
     notes = [record.event.text async for record in reader if isinstance(record.event, Noted)]
     assert any(note.startswith("security event TamperDetectionActivated") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "server", "kind"),
+    [
+        ({"tls_maximum": "1.2"}, {"minimum_version": ssl.TLSVersion.TLSv1_3}, "InvalidTLSVersion"),
+        ({"tls_maximum": "1.2", "ciphers": "ECDHE-RSA-AES256-GCM-SHA384"}, {}, "InvalidTLSCipherSuite"),
+    ],
+)
+async def test_what_tls_cannot_agree_on_is_told_later(
+    ca: trustme.CA, ca_file: Path, make: Make, given: dict[str, Any], server: dict[str, Any], kind: str
+) -> None:
+    tls = server_tls(ca)
+    for name, value in server.items():
+        setattr(tls, name, value)
+    # A server that writes its alert before it hangs up; that of `websockets` hangs up at once.
+    with http_files(tls) as peer:
+        url = peer.url.replace("https://", "wss://")
+        async with make(url=url, key=KEY, given=Given(ca=ca_file, **given), give_up=True) as station:
+            with pytest.raises(TlsRefusedError):
+                await station.wait_online(5)
+            assert [event.kind for event in station.security_events.waiting] == [kind]
+
+
+async def test_a_profile_that_was_preset_needs_what_it_needs(make: Make) -> None:
+    with pytest.raises(UsageError, match="profile 3 needs a certificate"):
+        make(configuration={"SecurityProfile": "3"})
+    with pytest.raises(UsageError, match="profile 2 needs a key"):
+        make(configuration={"SecurityProfile": "2"})
