@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     max_frame_bytes: Positive = 262_144
     max_frame_nesting: Positive = 32
     max_waiting_frames: Positive = 16
-    max_calls_per_s: Positive = 50  # per connection, averaged; a burst of ten seconds' worth is let through
+    max_calls_per_s: Positive = 50  # of one charge point, averaged; a burst of ten seconds' worth is let through
     max_bad_frames: Positive = 10  # per connection, then it is closed
     max_connections: Positive = 100_000
     max_failed_handshakes_per_min: Positive = 30  # per address and per identity
