@@ -10,7 +10,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 
 import structlog
 
@@ -100,6 +100,7 @@ class SecureListener:
         """Do the handshake; on success the connection lives on by itself."""
         loop = asyncio.get_running_loop()
         try:
+            accepted.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # flights of a handshake shall not wait for each other
             await loop.connect_accepted_socket(
                 self._make,
                 accepted,
