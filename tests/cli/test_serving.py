@@ -14,6 +14,7 @@ from tests.cli.program import running
 from tests.support.peer import Peer
 
 TAG = "04A1B2C3"
+ANY_PORT = {"CSMS_OCPP_PORT": "0", "CSMS_PORTAL_PORT": "0", "CSMS_MINIMUM_SECURITY_PROFILE": "0"}
 
 
 def _port(line: str) -> int:
@@ -25,7 +26,7 @@ def _port(line: str) -> int:
 async def test_commands_work_beside_a_running_server(csms: Csms, database_url: str, tmp_path: Path) -> None:
     csms("tariff", "add", "Standard", "--per-kwh", "0.35")
     csms("card", "issue", TAG)
-    with running(tmp_path, "serve", CSMS_DATABASE_URL=database_url, CSMS_OCPP_PORT="0", CSMS_PORTAL_PORT="0") as server:
+    with running(tmp_path, "serve", CSMS_DATABASE_URL=database_url, **ANY_PORT) as server:
         ocpp_port = _port(server.wait_for(lambda line: line.startswith("Charge points")))
         portal_port = _port(server.wait_for(lambda line: line.startswith("The portal")))
         assert httpx.get(f"http://127.0.0.1:{portal_port}/readyz").status_code == 200
