@@ -151,6 +151,8 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/reservations/{command_id:int}/cancel", reservations.cancel, "command stations"),
     Page("GET", "/stations/{charge_point_id:int}/reservations", reservations.show_station, "see stations"),
     Page("POST", "/stations/{charge_point_id:int}/reservations", reservations.reserve, "command stations"),
+    Page("GET", "/stations/{charge_point_id:int}/reservations/live", reservations.live, "see stations", live=True),
+    Page("GET", "/stations/{charge_point_id:int}/local-list/live", local_lists.live, "see stations", live=True),
     Page("GET", "/local-lists", local_lists.show, "see stations"),
     Page("POST", "/local-lists", local_lists.add, "manage stations"),
     Page("GET", "/local-lists/{list_id:int}", local_lists.show_one, "see stations"),

@@ -64,6 +64,8 @@ async def test_a_list_gets_cards_and_stations_and_is_sent_when_somebody_says_so(
     assert "on its way to the station" in browser.text
     await _answer(portal, '{"listVersion":0}')
     await _answer(portal, '{"status":"Accepted"}')
+    await browser.get(f"/stations/{STATION}/local-list/live")
+    assert "In step" in browser.text
     await browser.get(f"/stations/{STATION}/local-list")
     assert "In step" in browser.text
     assert CARD in browser.text

@@ -68,6 +68,9 @@ async def test_a_connector_is_reserved_from_its_stations_page_and_cancelled(port
     asked = {"connectorId": 0, "idTag": CARD, "reservationId": 1, "parentIdTag": f"A{account_id}"}
     assert {name: sent[name] for name in asked} == asked
     assert sent["expiryDate"].endswith("Z")
+    await browser.get(f"/stations/{STATION}/reservations/live")
+    assert "Reserved" in browser.text
+    assert "Waits for the station" not in browser.text
     await browser.get("/reservations")
     assert "Reserved" in browser.text
     assert "or its account" in browser.text

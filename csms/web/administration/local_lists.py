@@ -12,6 +12,7 @@ from csms.billing import account_groups, reports
 from csms.charging import groups, overview
 from csms.commands.requests import ask
 from csms.operations import local_lists_views as views
+from csms.operations.local_lists import Entry
 from csms.operations.local_lists_keeping import KeepList
 from csms.operations.local_lists_views import ListEntryView, LocalListView, StationListView, TargetView
 from csms.web.forms import Form
@@ -19,6 +20,7 @@ from csms.web.visit import Visit
 
 _STATIONS = 200
 _LISTS = 500
+_ENTRIES = 500
 
 
 class ListPage(msgspec.Struct, frozen=True):
@@ -180,9 +182,19 @@ async def put_target(visit: Visit) -> Response:
 async def show_station(visit: Visit) -> Response:
     """Show what a station has of its list."""
     one = await _station(visit)
+    return visit.page("operations/station_local_list.html", one=one, entries=_entries(one), done=visit.query("done"))
+
+
+async def live(visit: Visit) -> Response:
+    """Return the part of it that changes."""
+    one = await _station(visit)
+    return visit.page("operations/_station_local_list_live.html", one=one, entries=_entries(one))
+
+
+def _entries(one: StationListView) -> list[Entry]:
+    """Return what a station has, by id tag; of a very long list the beginning."""
     held = one.held.entries or {}
-    entries = [held[tag] for tag in sorted(held)]
-    return visit.page("operations/station_local_list.html", one=one, entries=entries, done=visit.query("done"))
+    return [held[tag] for tag in sorted(held)][:_ENTRIES]
 
 
 async def send(visit: Visit) -> Response:

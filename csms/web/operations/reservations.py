@@ -72,6 +72,15 @@ async def show_station(visit: Visit) -> Response:
     return await _station_page(visit, Form(typed))
 
 
+async def live(visit: Visit) -> Response:
+    """Return the part of a station's page of reservations that changes."""
+    station = await _station(visit)
+    reservations, coming = await visit.read(lambda connection: _of_station(connection, visit, station))
+    return visit.page(
+        "operations/_station_reservations_live.html", station=station, reservations=reservations, coming=coming
+    )
+
+
 async def reserve(visit: Visit) -> Response:
     """Ask a station to keep a connector for a card."""
     charge_point_id = visit.path_number("charge_point_id")
@@ -139,15 +148,7 @@ async def _station_page(visit: Visit, form: Form, *, status: int = 200) -> Respo
     station = await _station(visit)
     zone = ZoneInfo(_zone_of(visit, station))
     until = (visit.now + _USUAL).astimezone(zone)
-
-    def load(connection: Connection) -> tuple[list[ReservationView], list[ComingReservation]]:
-        here = station.charge_point_id
-        found = reservations_views.list_reservations(
-            connection, visit.now, state="all", charge_point_id=here, limit=_OF_STATION
-        )
-        return found, reservations_views.list_coming(connection, charge_point_id=here, limit=_OF_STATION)
-
-    found, coming = await visit.read(load)
+    found, coming = await visit.read(lambda connection: _of_station(connection, visit, station))
     return visit.page(
         "operations/station_reservations.html",
         status=status,
@@ -159,6 +160,16 @@ async def _station_page(visit: Visit, form: Form, *, status: int = 200) -> Respo
         zone=zone.key,
         done=visit.query("done"),
     )
+
+
+def _of_station(
+    connection: Connection, visit: Visit, station: overview.StationView
+) -> tuple[list[ReservationView], list[ComingReservation]]:
+    here = station.charge_point_id
+    found = reservations_views.list_reservations(
+        connection, visit.now, state="all", charge_point_id=here, limit=_OF_STATION
+    )
+    return found, reservations_views.list_coming(connection, charge_point_id=here, limit=_OF_STATION)
 
 
 async def cancel(visit: Visit) -> Response:
