@@ -10,6 +10,6 @@ event_batch = Table(
     "event_batch",
     metadata,
     Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("recorded_at", Instant, nullable=False, index=True),
-    Column("events_json", Text, nullable=False),  # [[type, data], ...]
+    Column("recorded_at", Instant, nullable=False),
+    Column("events_json", Text, nullable=False),  # [[type, [field, ...]], ...]
 )

@@ -3,24 +3,26 @@
 One row holds all events of a unit of work: it costs one statement, whatever the batch is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Text, cast, delete, func, insert, null, select
+from sqlalchemy import BigInteger, Connection, Text, cast, delete, func, select
 
 from csms.charging.models import connection as connection_table
 from csms.charging.working_set import WorkingSet
-from csms.db import Many, any_of
+from csms.db import Instant, any_of
 from csms.operations.event_models import event_batch
-from csms.operations.events import happened
+from csms.operations.events import TYPES, happened
 
 _e = event_batch.c
 _own_transaction = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
 _oldest_running = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+_AT_ONCE = 500
 _ENCODER = msgspec.json.Encoder()
-_EVENTS = msgspec.json.Decoder(tuple[tuple[str, dict[str, Any]], ...])
+_EVENTS = msgspec.json.Decoder(tuple[tuple[str, msgspec.Raw], ...])
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
 
 
 class EventBatch(msgspec.Struct, frozen=True):
@@ -31,12 +33,14 @@ class EventBatch(msgspec.Struct, frozen=True):
     events: tuple[tuple[str, dict[str, Any]], ...]
 
 
-# SQLite gives a row without a position the number after the highest, under the lock that orders its commits.
-def _insertion(dialect: str) -> Any:  # noqa: ANN401 - any INSERT
-    return insert(event_batch).values(position=_own_transaction if dialect == "postgresql" else null())
-
-
-_RECORD = Many(_insertion, ["recorded_at", "events_json"])
+# As text: one row in each unit of work, for which SQLAlchemy's own ways would cost more than the database does. SQLite
+# gives a row without a position the number after the highest, under the lock that orders its commits.
+_RECORD = {
+    "sqlite": "INSERT INTO event_batch (recorded_at, events_json) VALUES (?, ?)",
+    "postgresql": "INSERT INTO event_batch (position, recorded_at, events_json) "
+    "VALUES (pg_current_xact_id()::text::bigint, %s, %s)",
+}
+_moment = Instant().bind_processor
 _STILL_THERE = select(connection_table.c.charge_point_id).where(any_of(connection_table.c.charge_point_id, "keys"))
 
 
@@ -48,7 +52,9 @@ def record(connection: Connection, working_set: WorkingSet, now: datetime) -> No
         still = set(connection.execute(_STILL_THERE, {"keys": keys}).scalars())
     events = happened(working_set, still)
     if events:
-        _RECORD.execute(connection, [(now, _ENCODER.encode(events).decode())])
+        dialect = connection.dialect
+        written = to_moment(now) if (to_moment := _moment(dialect)) is not None else now
+        connection.exec_driver_sql(_RECORD[dialect.name], (written, _ENCODER.encode(events).decode()))
 
 
 def newest_position(connection: Connection) -> int:
@@ -70,16 +76,30 @@ def read_events(connection: Connection, after: int, *, limit: int) -> list[Event
     if connection.dialect.name == "postgresql":
         statement = statement.where(_e.position < _oldest_running)
     rows = connection.execute(statement.order_by(_e.position).limit(limit))
-    return [EventBatch(row.position, row.recorded_at, _EVENTS.decode(row.events_json)) for row in rows]
+    return [EventBatch(row.position, row.recorded_at, tuple(_decoded(row.events_json))) for row in rows]
+
+
+def _decoded(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, data in _EVENTS.decode(text):
+        if name in _DECODERS:  # another version may know more
+            yield name, msgspec.structs.asdict(_DECODERS[name].decode(data))
 
 
 def forget_events(connection: Connection, before: datetime) -> None:
-    """Remove what is older; the newest row stays, since SQLite counts on from it.
+    """Remove what is older, from the oldest on; the newest row stays, since SQLite counts on from it.
 
     Rows that lie ahead of PostgreSQL's own count came with a dump from another cluster, and would never be in order.
     """
-    newest = select(func.max(_e.position)).scalar_subquery()
-    connection.execute(delete(event_batch).where(_e.recorded_at < before, _e.position < newest))
+    newest = connection.execute(select(func.max(_e.position))).scalar()
+    last = None
+    rows = connection.execute(select(_e.position, _e.recorded_at).order_by(_e.position)).yield_per(_AT_ONCE)
+    for position, recorded_at in rows:
+        if recorded_at >= before or position == newest:
+            break
+        last = position
+    rows.close()
+    if last is not None:
+        connection.execute(delete(event_batch).where(_e.position <= last))
     if connection.dialect.name == "postgresql":
         connection.execute(delete(event_batch).where(_e.position > _own_transaction))
 

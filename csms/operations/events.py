@@ -1,6 +1,7 @@
 """What happened in a unit of work, for whoever follows: frozen events, made from what the working set took. Pure.
 
-Money is in minor units here; whoever shows an event writes it with its currency.
+Money is in minor units here; whoever shows an event writes it with its currency. In its row an event is the list of its
+fields: a field may be added at the end, with a default, and none may be taken away.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ _PAID_IN = frozenset({"top up", "card issued"})
 _WAITING = frozenset({"queued", "sent"})
 
 
-class Connected(msgspec.Struct, frozen=True):
+class Connected(msgspec.Struct, frozen=True, array_like=True):
     """A charge point has a connection."""
 
     charge_point_id: int
@@ -25,14 +26,14 @@ class Connected(msgspec.Struct, frozen=True):
     node: str
 
 
-class Disconnected(msgspec.Struct, frozen=True):
+class Disconnected(msgspec.Struct, frozen=True, array_like=True):
     """A charge point lost its connection, and has no other."""
 
     charge_point_id: int
     connection_id: str
 
 
-class StatusChanged(msgspec.Struct, frozen=True):
+class StatusChanged(msgspec.Struct, frozen=True, array_like=True):
     """A connector told its status; 0 is the whole charge point."""
 
     charge_point_id: int
@@ -43,7 +44,7 @@ class StatusChanged(msgspec.Struct, frozen=True):
     happened_at: datetime
 
 
-class TransactionStarted(msgspec.Struct, frozen=True):
+class TransactionStarted(msgspec.Struct, frozen=True, array_like=True):
     """A transaction began; `authorization_status` is what the charge point was answered, `refusal` why."""
 
     transaction_id: int
@@ -57,7 +58,7 @@ class TransactionStarted(msgspec.Struct, frozen=True):
     started_at: datetime
 
 
-class TransactionRead(msgspec.Struct, frozen=True):
+class TransactionRead(msgspec.Struct, frozen=True, array_like=True):
     """A reading came; energy and cost are so far."""
 
     transaction_id: int
@@ -69,7 +70,7 @@ class TransactionRead(msgspec.Struct, frozen=True):
     register_at: datetime
 
 
-class TransactionEnded(msgspec.Struct, frozen=True):
+class TransactionEnded(msgspec.Struct, frozen=True, array_like=True):
     """A transaction ended; without `uncharged_reason` the cost was charged."""
 
     transaction_id: int
@@ -85,7 +86,7 @@ class TransactionEnded(msgspec.Struct, frozen=True):
     ended_at: datetime | None
 
 
-class PaidIn(msgspec.Struct, frozen=True):
+class PaidIn(msgspec.Struct, frozen=True, array_like=True):
     """Credit was paid into an account; `event` says whether a card was topped up or sold."""
 
     event: str
@@ -96,7 +97,7 @@ class PaidIn(msgspec.Struct, frozen=True):
     actor: str
 
 
-class AlarmRaised(msgspec.Struct, frozen=True):
+class AlarmRaised(msgspec.Struct, frozen=True, array_like=True):
     """An alarm was raised, or raised again."""
 
     key: str
@@ -106,7 +107,7 @@ class AlarmRaised(msgspec.Struct, frozen=True):
     text: str
 
 
-class CommandDecided(msgspec.Struct, frozen=True):
+class CommandDecided(msgspec.Struct, frozen=True, array_like=True):
     """It is known what became of a command."""
 
     command_id: int
@@ -118,7 +119,7 @@ class CommandDecided(msgspec.Struct, frozen=True):
     failure: str | None
 
 
-class SecurityNoted(msgspec.Struct, frozen=True):
+class SecurityNoted(msgspec.Struct, frozen=True, array_like=True):
     """A security event of a charge point, or about it."""
 
     charge_point_id: int

@@ -50,7 +50,6 @@ def upgrade() -> None:
         sa.Column("events_json", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("position", name="pk_event_batch"),
     )
-    op.create_index("ix_event_batch_recorded_at", "event_batch", ["recorded_at"])
     _create_webhooks()
     # An installation that is in use gets the account into which top-ups over the API are paid; a new one has it anyway.
     op.execute(
