@@ -7,6 +7,7 @@ that stands in the messages.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -148,9 +149,9 @@ def composite(installed: tuple[Installed, ...], outlet: Outlet, moment: Moment, 
 
 
 def _turns_s(profile: Profile, moment: Moment, duration_s: int) -> set[int]:
-    """When, in seconds from now, what a profile says may change."""
+    """When, in whole seconds from now, what a profile says may have changed: never a moment before it does."""
     turns = {
-        round((read(text) - moment.now).total_seconds())
+        math.ceil((read(text) - moment.now).total_seconds())
         for text in (profile.valid_from, profile.valid_to)
         if text is not None
     }
@@ -161,10 +162,10 @@ def _turns_s(profile: Profile, moment: Moment, duration_s: int) -> set[int]:
     within = [period.start_period for period in schedule.charging_schedule_period]
     within += [schedule.duration] if schedule.duration is not None else []
     if profile.charging_profile_kind != "Recurring":
-        return turns | {round(turn - offset) for turn in within}
+        return turns | {math.ceil(turn - offset) for turn in within}
     cycle_s = _cycle_s(profile)
     begins = range(0, duration_s + cycle_s, cycle_s)
-    return turns | {round(begin + turn - offset) for begin in begins for turn in within}
+    return turns | {math.ceil(begin + turn - offset) for begin in begins for turn in within}
 
 
 def _cycle_s(profile: Profile) -> int:

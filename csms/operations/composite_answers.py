@@ -68,13 +68,19 @@ def read_answer(
     return Answer(steps, begin, min(asked_s, duration_s or asked_s), unit, tuple(remarks))
 
 
-def differences(station: Sequence[Step], ours: Sequence[Step], duration_s: int) -> tuple[Difference, ...]:
-    """Return where two schedules differ within a duration; neighbours with the same difference are one."""
+def differences(
+    station: Sequence[Step], ours: Sequence[Step], duration_s: int, most: Decimal | None = None
+) -> tuple[Difference, ...]:
+    """Return where two schedules differ within a duration; neighbours with the same difference are one.
+
+    Where no profile limits, a station tells what it can give at most, which is no difference; nor is it where it can
+    give no more than `most`.
+    """
     borders = sorted({0, *(one.offset_s for one in (*station, *ours) if 0 < one.offset_s < duration_s)})
     found: list[Difference] = []
     for at, until in zip(borders, [*borders[1:], duration_s], strict=True):
         one, other = _at(station, at), _at(ours, at)
-        if one == other:
+        if other is None or one == other or (most is not None and one == most < other):
             continue
         last = found[-1] if found else None
         if last is not None and last.until_s == at and (last.station, last.ours) == (one, other):

@@ -230,6 +230,7 @@ class Place(msgspec.Struct, frozen=True):
     most_installed: int | None
     guard_level: int | None  # where the credit guard's limits stand; None: it tells none here
     connectors: tuple[int, ...]  # those that were heard of
+    max_power_w: int | None = None  # of the strongest connector
 
 
 def place_of(
@@ -265,7 +266,9 @@ def find_place(connection: Connection, charge_point_id: int) -> Place | None:
     """Read what is known of a station; None where there is none."""
     cp, group, setting = models.charge_point.c, models.station_group.c, models.station_setting.c
     place = models.charge_point.outerjoin(models.station_group, cp.group_id == group.id)
-    statement = select(cp.identity, group.limits_offline).select_from(place).where(cp.id == charge_point_id)
+    statement = (
+        select(cp.identity, cp.max_power_w, group.limits_offline).select_from(place).where(cp.id == charge_point_id)
+    )
     row = connection.execute(statement).first()
     if row is None:
         return None
@@ -276,7 +279,8 @@ def find_place(connection: Connection, charge_point_id: int) -> Place | None:
     connector = models.connector.c
     heard = select(connector.connector_id).where(connector.charge_point_id == charge_point_id)
     ids = [one for one in connection.execute(heard).scalars() if one]
-    return place_of(charge_point_id, row.identity, reported, ids, limits=row.limits_offline is not False)
+    found = place_of(charge_point_id, row.identity, reported, ids, limits=row.limits_offline is not False)
+    return msgspec.structs.replace(found, max_power_w=row.max_power_w)
 
 
 def refusals(

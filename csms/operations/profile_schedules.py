@@ -1,6 +1,7 @@
 """Charging profiles as OCPP 1.6 knows them, and what several of them allow together: the composite schedule. Pure.
 
-3.13: within a purpose the highest stack level that is valid and runs counts; a TxProfile replaces the TxDefaultProfile;
+3.13: within a purpose the highest stack level that is valid and runs counts, a connector's own before what is set for
+all; a TxProfile replaces the TxDefaultProfile;
 what remains is bounded by the ChargePointMaxProfile. Knows no station and no table. Limits are exact decimals, moments
 whole seconds.
 """
@@ -202,9 +203,9 @@ def _edges(profile: Profile, begun: datetime, begin: datetime, end: datetime) ->
 def _leading(
     placed: Iterable[Placed], purpose: Purpose, at: datetime, begun: datetime, connector_id: int
 ) -> tuple[Profile, Period] | None:
-    """Return what counts of a purpose: the highest level, and of one level the connector's own (OCPP 1.6, 3.13.1)."""
+    """Return what counts of a purpose: the connector's own replaces what is set for all (3.13.1), then the level."""
     running = [
-        (one.profile.stack_level, one.connector_id == connector_id, one.profile.charging_profile_id, one.profile, found)
+        (one.connector_id == connector_id, one.profile.stack_level, one.profile.charging_profile_id, one.profile, found)
         for one in placed
         if one.profile.charging_profile_purpose == purpose and one.connector_id in {0, connector_id}
         if (found := active_period(one.profile, at, begun)) is not None

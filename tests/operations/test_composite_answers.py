@@ -75,3 +75,13 @@ def test_differences_are_the_times_in_which_both_say_something_else() -> None:
         Difference(600, 900, None, Decimal(6)),
     )
     assert differences(station, station, 3600) == ()
+
+
+def test_what_a_station_can_give_at_most_is_no_difference() -> None:
+    station = (Step(0, Decimal(22_000)), Step(600, Decimal(11_000)))
+    assert differences(station, (Step(0, None),), 3600) == (), "no profile of ours limits"
+    ours = (Step(0, Decimal(43_000)),)
+    assert differences(station, ours, 3600, Decimal(22_000)) == (
+        Difference(600, 3600, Decimal(11_000), Decimal(43_000)),
+    )
+    assert len(differences(station, ours, 3600)) == 2

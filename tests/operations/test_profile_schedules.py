@@ -87,6 +87,8 @@ def test_the_connector_s_own_default_goes_before_that_of_the_charge_point() -> N
     everywhere, own = profile({0: "16"}), profile({0: "8"}, charging_profile_id=2)
     assert steps([Placed(0, everywhere), Placed(2, own)], 2) == [(0, "8")]
     assert steps([Placed(0, everywhere), Placed(2, own)], 1) == [(0, "16")]
+    higher = profile({0: "32"}, charging_profile_id=3, stack_level=7)
+    assert steps([Placed(0, higher), Placed(2, own)], 2) == [(0, "8")], "whatever the levels"
 
 
 def test_a_daily_profile_begins_again_each_day() -> None:
@@ -172,7 +174,7 @@ def plainly(placed: list[Placed], at: datetime, begun: datetime) -> Decimal | No
     """Say what connector 1 may draw for transaction 7, one moment at a time and without any cleverness."""
 
     def leading(purpose: str) -> Decimal | None:
-        best: tuple[int, bool, int] | None = None
+        best: tuple[bool, int, int] | None = None
         limit = None
         for one in placed:
             each = one.profile
@@ -181,7 +183,7 @@ def plainly(placed: list[Placed], at: datetime, begun: datetime) -> Decimal | No
             if each.charging_profile_purpose != purpose or not here or period is None:
                 continue
             own = one.connector_id == 1 and purpose != "ChargePointMaxProfile"
-            key = (each.stack_level, own, each.charging_profile_id)
+            key = (own, each.stack_level, each.charging_profile_id)
             if best is None or key > best:
                 best, limit = key, in_unit(period.limit, None, each.charging_schedule.charging_rate_unit, "A")
         return limit

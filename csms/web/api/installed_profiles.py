@@ -142,7 +142,8 @@ def _composite(connection: Connection, now: datetime, place: Place, view: store.
         begun_at=begun_at,
         connectors=place.connectors,
     )
-    differing = () if answer.steps is None else differences(answer.steps, ours, answer.duration_s)
+    most = Decimal(place.max_power_w) if place.max_power_w and view.connector_id and answer.unit == "W" else None
+    differing = () if answer.steps is None else differences(answer.steps, ours, answer.duration_s, most)
     return CompositeSchedule(
         view.connector_id,
         view.command_id,

@@ -5,6 +5,7 @@ GetCompositeSchedule, and where both differ.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -60,6 +61,7 @@ class ConnectorView(msgspec.Struct, frozen=True):
     picture: StepPicture
     unit: Unit
     is_limited: bool
+    is_ours: bool  # a profile that we know of limits it
     told: Told | None
 
 
@@ -163,11 +165,13 @@ def _connector(  # what a connector has, and what is drawn of it
     if view is not None and answer is not None:
         if answer.steps is not None:
             series.append(Series("The station says", answer.steps))
-        found = () if answer.steps is None else differences(answer.steps, ours, duration_s)
+        most = Decimal(place.max_power_w) if place.max_power_w and connector_id and unit == "W" else None
+        found = () if answer.steps is None else differences(answer.steps, ours, duration_s, most)
         told = Told(view, answer, found, any(one.installed_at > view.received_at for one in installed))
     picture = draw_steps(series, min(duration_s, _LONGEST_S), unit, begin, zone)
     is_limited = any(one.limit is not None for each in series for one in each.steps)
-    return ConnectorView(connector_id, running, picture, unit, is_limited, told)
+    is_ours = any(one.limit is not None for one in ours)
+    return ConnectorView(connector_id, running, picture, unit, is_limited, is_ours, told)
 
 
 def _unit(place: Place, placed: list[Placed]) -> Unit:
