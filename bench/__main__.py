@@ -25,8 +25,8 @@ _HELP = """Measure the central system on this machine, beside what the machine a
 
 sessions: calls/s, CPU, latency at the maximum rate, at half of it, and of one station alone; echo limit and commit
 floor in the same run. engine: the engine without sockets, in batches. memory: idle stations. reconnect: a restart
-under idle stations. verify: a long ledger. limits: echo limit and commit floor only. Without a name: sessions, engine
-and memory.
+under idle stations. verify: a long ledger. message-log: sessions with and without it, in pairs. limits: echo
+limit and commit floor only. Without a name: sessions, engine and memory.
 
 It starts servers and databases of its own on free ports of 127.0.0.1, in a temporary folder, and removes them.
 """
@@ -40,6 +40,7 @@ class Scenario(StrEnum):
     MEMORY = "memory"
     RECONNECT = "reconnect"
     VERIFY = "verify"
+    MESSAGE_LOG = "message-log"
     LIMITS = "limits"
 
 
@@ -58,6 +59,7 @@ def run(
     transactions: Annotated[int, typer.Option(min=100, help="Transactions of `verify`.")] = _DEFAULT.transactions,
     security_profile: Annotated[int, typer.Option(min=0, max=1, help="1: stations have keys.")] = 0,
     postgresql: Annotated[bool, typer.Option(help="On a PostgreSQL of its own instead of SQLite.")] = False,  # noqa: FBT002 - typer
+    without_message_log: Annotated[bool, typer.Option(help="Nothing that is said is kept.")] = False,  # noqa: FBT002 - typer
     folder: Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Where databases lie.")] = None,
     small: Annotated[bool, typer.Option(help="A few seconds, to see that it works; figures mean nothing.")] = False,  # noqa: FBT002 - typer
     json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write every run's values here.")] = None,
@@ -78,7 +80,13 @@ def run(
             transactions=transactions,
         )
     )
-    options = msgspec.structs.replace(options, security_profile=security_profile, postgresql=postgresql, folder=folder)
+    options = msgspec.structs.replace(
+        options,
+        security_profile=security_profile,
+        postgresql=postgresql,
+        message_log=not without_message_log,
+        folder=folder,
+    )
     console = Console()
     if not console.is_terminal:
         console.width = _WIDE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import engine_alone, long_ledger, verifying, world
+from bench import engine_alone, long_ledger, message_log_alone, verifying, world
 from bench.commit_floor import Floor, postgresql_floor, sqlite_floor
 from bench.driver import Measurement, Pace, Task
 from bench.driving import drive, idle_stations
@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     transactions: int = 1_000_000
     security_profile: int = 0
     postgresql: bool = False
+    message_log: bool = True
     folder: Path | None = None
 
     @property
@@ -48,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             cards=min(stations, self.stations),
             security_profile=self.security_profile,
             postgresql=self.postgresql,
+            message_log=self.message_log,
             folder=self.folder,
         )
 
@@ -206,6 +208,41 @@ def _add_limits(collector: Collector, limits: Limits, fast: Measurement | None) 
         collector.add("calls/s to durable commits/s of 50", "ratio", fast.calls_per_s * floor.together_us / 1e6)
 
 
+# --- The message log, with and without --------------------------------------------------------------------------------
+
+
+def message_log(options: Options, tell: Tell) -> list[Figure]:
+    """Run sessions with the message log and without it, in pairs of changing order: what does it cost?"""
+    collector = Collector(f"What the message log costs, {options.stations} stations, {options.database}")
+    for run in range(1, options.runs + 1):
+        tell(f"message-log, run {run} of {options.runs}")
+        order = (True, False) if run % 2 else (False, True)
+        cost = message_log_alone.measure(options.folder, int(2000 * options.seconds))
+        collector.add("CPU per frame, where it goes by", "µs", cost.loop_us)
+        collector.add("CPU per frame, in the log's thread", "µs", cost.thread_us)
+        seen = {logged: _sessions_once(msgspec.structs.replace(options, message_log=logged)) for logged in order}
+        for logged, name in ((False, "without"), (True, "with")):
+            fast = seen[logged]
+            collector.add(f"calls/s {name}", "1/s", fast.calls_per_s)
+            collector.add(f"server CPU per call {name}", "µs", 1e6 * fast.server_cpu_s / fast.latency.calls)
+            collector.add(f"latency p99 {name}", "ms", fast.latency.p99_ms)
+        rate = seen[True].calls_per_s / seen[False].calls_per_s
+        collector.add("calls/s with to without", "ratio", rate, 0.9, more_is_better=True)
+        cpu = [one.server_cpu_s / one.latency.calls for one in (seen[True], seen[False])]
+        collector.add("server CPU per call with to without", "ratio", cpu[0] / cpu[1])
+        share = 2e-6 * (cost.loop_us + cost.thread_us) / cpu[1]
+        collector.add("two frames to the CPU per call without", "ratio", share)
+    return collector.figures
+
+
+def _sessions_once(options: Options) -> Measurement:
+    with installation(options.setup) as server:
+        with server.running():
+            fast = drive(_task(options, server))
+        world.check(server.url, fast.sessions)
+    return fast
+
+
 # --- The engine alone -------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +363,7 @@ def verify(options: Options, tell: Tell) -> list[Figure]:
 SCENARIOS: dict[str, Callable[[Options, Tell], list[Figure]]] = {
     "limits": limits,
     "sessions": sessions,
+    "message-log": message_log,
     "engine": engine,
     "memory": memory,
     "reconnect": reconnect,

@@ -30,6 +30,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     cards: int
     security_profile: int = 0
     postgresql: bool = False
+    message_log: bool = True
     folder: Path | None = None  # where databases lie; None: the system's temporary folder
 
 
@@ -44,6 +45,7 @@ class Server:
         self.pid = 0
         self._portal_port = free_port()
         self._data = data
+        self._message_log = setup.message_log
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -71,6 +73,7 @@ class Server:
             "CSMS_OCPP_PORT": str(self.port),
             "CSMS_PORTAL_PORT": str(self._portal_port),
             "CSMS_LOG_LEVEL": "warning",
+            "CSMS_MESSAGE_LOG_DAYS": "14" if self._message_log else "0",
             "CSMS_MINIMUM_SECURITY_PROFILE": "0",
             "CSMS_MAX_CALLS_PER_S": "1000000",
             "CSMS_SETTINGS_CHECK_INTERVAL_S": "0",  # the played stations have no configuration

@@ -60,8 +60,8 @@ id_sequence = Table(
 )
 
 
-def _to_text(value: datetime | None) -> str | None:
-    """Write an aware moment as sortable text in UTC; a naive one is a programmer's mistake."""
+def to_text(value: datetime | None) -> str | None:
+    """Write an aware moment as SQLite keeps it, sortable text in UTC; a naive one is a programmer's mistake."""
     if value is None:
         return None
     assert value.tzinfo is not None, "a moment without a time zone"
@@ -87,13 +87,13 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401 - text or a moment
         """Convert to UTC; a naive moment is a programmer's mistake."""
         if dialect.name == "sqlite":
-            return _to_text(value)
+            return to_text(value)
         assert value is None or value.tzinfo is not None, "a moment without a time zone"
         return value
 
     def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ANN401 - the base's signature
         """Hand SQLite's function out as it is: most of what is written are moments."""
-        return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+        return to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ANN401 - the base's signature
         """Hand SQLite's function out as it is."""

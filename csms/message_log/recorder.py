@@ -18,7 +18,7 @@ from csms.message_log.store import MessageStore
 
 log = structlog.get_logger()
 
-_EVERY_S = 0.2
+_EVERY_S = 0.1
 _RETRY_S = 2.0
 _PURGE_EVERY_S = 60.0
 _BATCH_MAX = 2000
@@ -71,6 +71,11 @@ class Recorder:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(_LONGEST_END_S)
+
+    def write_all(self) -> None:
+        """Write what waits in the calling thread, without one of its own; for measurements."""
+        while self._queue:
+            self._write(self._take())
 
     def _run(self) -> None:
         waiting: list[Entry] = []

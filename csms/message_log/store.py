@@ -6,14 +6,16 @@ Writes rows in batches and deletes the old ones in small steps. What is lost wit
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
-from csms.db import Database, Many
+from csms.db import Database, to_text
 from csms.message_log.entries import Entry
 from csms.message_log.tables import message
 
 _PURGED_AT_ONCE = 2000
+_AT = Entry._fields.index("recorded_at")
 
 # Each version's statements bring the file of the version before to it; `PRAGMA user_version` says which one it has.
 _VERSIONS: tuple[tuple[str, ...], ...] = (
@@ -36,7 +38,9 @@ _VERSIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-_INSERT = Many(insert(message), Entry._fields)
+# Rows of one statement. A statement for each row would hand the interpreter to and fro for each, and the event loop
+# waits for it; a few sizes only, so that each statement is prepared once.
+_SIZES = (256, 64, 16, 4, 1)
 
 
 class MessageStore:
@@ -69,7 +73,11 @@ class MessageStore:
         """Add rows, all or none."""
         self.set_up()
         with self.database.unit_of_work() as connection:
-            _INSERT.execute(connection, entries)
+            place = 0
+            for size in _SIZES:
+                while len(entries) - place >= size:
+                    _insert(connection, entries[place : place + size])
+                    place += size
 
     def purge(self, before: datetime, newest_rows: int) -> bool:
         """Delete some of the rows from before then, or beyond so many; tell whether there may be more of them."""
@@ -84,6 +92,20 @@ class MessageStore:
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
+
+
+def _insert(connection: Connection, entries: Sequence[Entry]) -> None:
+    is_sqlite = connection.dialect.name == "sqlite"
+    values = [value for entry in entries for value in entry]
+    if is_sqlite:
+        values[_AT :: len(Entry._fields)] = [to_text(entry.recorded_at) for entry in entries]
+    connection.exec_driver_sql(_statement(len(entries), "?" if is_sqlite else "%s"), tuple(values))
+
+
+@cache
+def _statement(rows: int, mark: str) -> str:
+    row = f"({', '.join([mark] * len(Entry._fields))})"
+    return f"INSERT INTO message ({', '.join(Entry._fields)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - names of ours
 
 
 def _delete(connection: Connection, condition: object, order: object) -> int:
