@@ -5,17 +5,19 @@ from typing import Annotated
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from csms.operations.event_store import read_event_id
 from csms.web.api.endpoint import ApiCall, Endpoint
-from csms.web.api.event_views import EVENT_TYPES, shown
-from csms.web.api.feed import Feed, TooManyListeners
+from csms.web.api.event_views import EVENT_TYPES, Event, shown
+from csms.web.api.feed import TooManyListeners
 from csms.web.api.keys import key_holds
 from csms.web.api.problems import Problem
 
 _HEARTBEAT_S = 15
 _RETRY_MS = 3000
 _LONGEST_ID = 60
+_EVERY = 2**31  # a higher index than any event of a unit of work has
 
 _WHICH = f"Only these types, separated by commas: {', '.join(EVENT_TYPES)}."
 
@@ -41,14 +43,34 @@ async def listen(call: ApiCall, query: Listening) -> Response:
         begin = read_event_id(last)
         if begin is None:
             raise Problem("invalid", "This is no id of an event.", field="after")
-    feed: Feed = call.portal.feed
+    feed = call.portal.feed
     try:
         feed.enter(call.key.key_id)
     except TooManyListeners:
         raise Problem("too-many-requests", "Too many listen already.", wait_s=30) from None
-    stream = _stream(call, feed, types, begin)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+    try:  # before the answer begins: whoever has its head misses nothing from then on
+        oldest = await feed.oldest() if begin is not None else 0
+        place = begin or (await feed.newest(), _EVERY)
+    except BaseException:
+        feed.leave(call.key.key_id)
+        raise
+    return _Stream(call, _events(call, types, place, is_lost=place[0] < oldest))
+
+
+class _Stream(StreamingResponse):
+    """The stream of one listener, who is counted out when it ends, however it ends."""
+
+    def __init__(self, call: ApiCall, events: AsyncIterator[bytes]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, headers=headers, media_type="text/event-stream")
+        self._call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send, until the listener or the server ends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._call.portal.feed.leave(self._call.key.key_id)
 
 
 def read_types(names: list[str], field: str = "types") -> tuple[str, ...]:
@@ -60,34 +82,28 @@ def read_types(names: list[str], field: str = "types") -> tuple[str, ...]:
     return named
 
 
-async def _stream(
-    call: ApiCall, feed: Feed, types: tuple[str, ...], begin: tuple[int, int] | None
+async def _events(
+    call: ApiCall, types: tuple[str, ...], place: tuple[int, int], *, is_lost: bool
 ) -> AsyncIterator[bytes]:
-    try:
-        yield f"retry: {_RETRY_MS}\n\n".encode()
-        if begin is None:
-            position, index = await feed.newest(), -1
-        else:
-            position, index = begin[0] - 1, begin[1]
-            if position + 1 < await feed.oldest():
-                yield b'event: events.lost\ndata: {"type":"events.lost"}\n\n'
-        while True:
-            batches = await feed.after(position, _HEARTBEAT_S)
-            for batch in batches:
-                behind = index if begin is not None and batch.position == begin[0] else -1
-                for event in shown(batch, call.portal.currency, types, behind):
-                    yield b"id: %b\nevent: %b\ndata: %b\n\n" % (
-                        event.id.encode(),
-                        event.type.encode(),
-                        msgspec.json.encode(event),
-                    )
-                position = batch.position
-            if not batches:
-                if not await call.read(lambda connection: key_holds(connection, call.key.key_id, call.portal.clock())):
-                    return
-                yield b": still here\n\n"
-    finally:
-        feed.leave(call.key.key_id)
+    yield f"retry: {_RETRY_MS}\n\n".encode()
+    if is_lost:
+        yield b'event: events.lost\ndata: {"type":"events.lost"}\n\n'
+    position = place[0] - 1
+    while True:
+        batches = await call.portal.feed.after(position, _HEARTBEAT_S)
+        for batch in batches:
+            behind = place[1] if batch.position == place[0] else -1
+            for event in shown(batch, call.portal.currency, types, behind):
+                yield _written(event)
+            position = batch.position
+        if not batches:
+            if not await call.read(lambda connection: key_holds(connection, call.key.key_id, call.portal.clock())):
+                return
+            yield b": still here\n\n"
+
+
+def _written(event: Event) -> bytes:
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), msgspec.json.encode(event))
 
 
 ENDPOINTS = (
