@@ -11,6 +11,7 @@ from csms.charging.stations import SecurityProfile
 from csms.cli.opening import ACTOR, opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
+from csms.commands.requests import ask
 from csms.operations import security_views
 from csms.operations.link_security import AskRenewal, SetProfile, rotate_key
 from csms.operations.security_views import EventFilter, StationSecurity
@@ -20,7 +21,7 @@ commands = typer.Typer(
 Examples:
   csms security events --station CP-1 --critical
   csms security rotate-key CP-1
-  csms security profile CP-1 2
+  csms security upgrade CP-1 2
   csms security profile CP-1 1 --reason "its TLS is broken until Friday\"""",
 )
 
@@ -112,13 +113,29 @@ def renew(identity: Identity) -> None:
         say(f"{identity} is asked for a request as soon as it is connected to the running server.")
 
 
+@commands.command("upgrade")
+def upgrade(
+    identity: Identity,
+    number: Annotated[int, typer.Argument(metavar="PROFILE", min=1, max=3, help="1 to 3, above the present one.")],
+) -> None:
+    """Tell a charge point to connect with a higher security profile; some want a reset afterwards."""
+    with opened() as installation:
+        with installation.database.reading() as connection:
+            one = _find(connection, identity)
+        if number <= one.security_profile:
+            raise WrongArgument(f"{identity} reached profile {one.security_profile} already: give a higher one.")
+        payload = {"key": "SecurityProfile", "value": str(number)}
+        installation.engine.execute(ask(one.charge_point_id, "ChangeConfiguration", payload, ACTOR))
+        say(f"{identity} is told to use profile {number} as soon as it is connected; it counts once it comes with it.")
+
+
 @commands.command("profile")
 def profile(
     identity: Identity,
     number: Annotated[int, typer.Argument(metavar="PROFILE", min=0, max=3, help="0 to 3.")],
     reason: Annotated[str, typer.Option(help="Why it is lowered.")] = "",
 ) -> None:
-    """Say which security profile a charge point has to reach. To raise it over OCPP, send it SecurityProfile first."""
+    """Say which security profile a charge point has to reach; `upgrade` tells the station to use a higher one."""
     with opened() as installation:
         with installation.database.reading() as connection:
             one = _find(connection, identity)

@@ -89,7 +89,9 @@ def test_profiles_keys_and_events_of_stations(csms: Csms) -> None:
     csms("security", "profile", "CP-1", "1", "--reason", "broken")
     csms("security", "rotate-key", "CP-1")
     csms("security", "renew-certificate", "CP-1")
-    assert _commands() == ["ChangeConfiguration", "ExtendedTriggerMessage"]
+    assert "give a higher one" in csms("security", "upgrade", "CP-1", "1", status=2).err
+    csms("security", "upgrade", "CP-1", "3")
+    assert _commands() == ["ChangeConfiguration", "ExtendedTriggerMessage", "ChangeConfiguration"]
     with opened() as installation:
         said = SecurityNotification(1, "TamperDetectionActivated", clock.now(), "now", clock.now(), "door")
         installation.engine.execute(said)
