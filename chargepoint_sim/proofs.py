@@ -6,6 +6,7 @@ The rules are in `security.py` and `certificates.py`; here they meet the link, t
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from ocpp.v16 import call
@@ -62,6 +63,7 @@ class Proofs(Parts):
     async def use_new_password(self) -> None:
         """Connect anew with the password that has been changed (A01)."""
         self.stream.emit(Noted(text="a new password is in use"))
+        await asyncio.sleep(self.timing.reconnect_first_s)  # the answer that accepted it goes first
         if self.security.profile != TLS_CERTIFICATE:
             await self.uplink.reconnect()
 
