@@ -46,6 +46,7 @@ class ProfileInstalled(msgspec.Struct, frozen=True):
     profile_json: str
     requested_by: str
     command_id: int
+    installed_at: datetime  # of a remote start: when it was sent, since its transaction may begin before its answer
 
 
 class ProfilesCleared(msgspec.Struct, frozen=True):
@@ -126,7 +127,7 @@ def after_set(command: Command, working_set: WorkingSet, now: datetime) -> tuple
     asked = _read(command.payload_json, _Set)
     if asked is None:
         return ()
-    fact = _installed(command, asked.connector_id, asked.cs_charging_profiles, None)
+    fact = _installed(command, asked.connector_id, asked.cs_charging_profiles, None, now)
     if command.requested_by == GUARD:
         return (fact, LimitTaken(command.charge_point_id))
     return (fact, *_limits_again(command.charge_point_id, working_set, now))
@@ -156,7 +157,9 @@ def after_remote_start(command: Command, working_set: WorkingSet, now: datetime)
     asked = _read(command.payload_json, _Start) if command.state == "accepted" else None
     if asked is None or asked.charging_profile is None:
         return ()
-    return (_installed(command, asked.connector_id or 0, asked.charging_profile, normalize_id_tag(asked.id_tag)[:20]),)
+    tag = normalize_id_tag(asked.id_tag)[:20]
+    since = command.sent_at or now
+    return (_installed(command, asked.connector_id or 0, asked.charging_profile, tag, since),)
 
 
 def after_composite(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:  # noqa: ARG001 - every rule takes these
@@ -178,7 +181,9 @@ def after_composite(command: Command, working_set: WorkingSet, now: datetime) ->
     )
 
 
-def _installed(command: Command, connector_id: int, profile: Profile, id_tag: str | None) -> ProfileInstalled:
+def _installed(
+    command: Command, connector_id: int, profile: Profile, id_tag: str | None, installed_at: datetime
+) -> ProfileInstalled:
     return ProfileInstalled(
         command.charge_point_id,
         profile.charging_profile_id,
@@ -190,6 +195,7 @@ def _installed(command: Command, connector_id: int, profile: Profile, id_tag: st
         ENCODER.encode(profile).decode(),
         command.requested_by,
         command.command_id,
+        installed_at,
     )
 
 

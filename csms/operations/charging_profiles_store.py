@@ -90,7 +90,7 @@ _FORGET_ENDED = Many(
     delete(installed_profile).where(_installed.charge_point_id == _number("b_at"), _ENDED),
     ["b_at"],
 )
-_INSTALL = Many(insert(installed_profile), [*ProfileInstalled.__struct_fields__, "installed_at"])
+_INSTALL = Many(insert(installed_profile), ProfileInstalled.__struct_fields__)
 _row, _composite_row = attrgetter(*ProfileInstalled.__struct_fields__), attrgetter(*CompositeAnswered.__struct_fields__)
 
 
@@ -100,7 +100,7 @@ def write_cleared(connection: Sql, facts: Sequence[ProfilesCleared], now: dateti
     _CLEAR.execute(connection, sorted(rows))
 
 
-def write_installed(connection: Sql, facts: Sequence[ProfileInstalled], now: datetime) -> None:
+def write_installed(connection: Sql, facts: Sequence[ProfileInstalled], now: datetime) -> None:  # noqa: ARG001 - a writer's signature
     """Put what stations took in the place of what it replaces; of one key the last counts."""
     latest = {(one.charge_point_id, one.profile_id): one for one in facts}
     ordered = [one for _, one in sorted(latest.items())]
@@ -117,7 +117,7 @@ def write_installed(connection: Sql, facts: Sequence[ProfileInstalled], now: dat
     ]
     _FORGET_ENDED.execute(connection, [(at,) for at in sorted({one.charge_point_id for one in ordered})])
     _REPLACE.execute(connection, replaced)
-    _INSTALL.execute(connection, [(*_row(one), now) for one in ordered])
+    _INSTALL.execute(connection, [_row(one) for one in ordered])
 
 
 def _upsert_composite(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
@@ -167,8 +167,25 @@ _REFUSED = (
     .join(models.charge_point, _cp.id == _refusal.charge_point_id)
     .where(any_of(_refusal.charge_point_id, "keys"), or_(_cp.booted_at.is_(None), _cp.booted_at <= _refusal.refused_at))
 )
-_PLACED = select(_installed.charge_point_id, _installed.connector_id, _installed.profile_json).where(
-    any_of(_installed.charge_point_id, "keys"), _installed.requested_by != GUARD, ~_ENDED
+# A profile that came with a remote start is that of the first transaction that its card began since.
+_begun = models.charging_transaction.alias("begun")
+_FIRST = (
+    select(func.min(_begun.c.id))
+    .where(
+        _begun.c.charge_point_id == _installed.charge_point_id,
+        _begun.c.id_tag == _installed.id_tag,
+        _begun.c.recorded_at >= _installed.installed_at,
+        or_(_installed.connector_id == 0, _begun.c.connector_id == _installed.connector_id),
+    )
+    .scalar_subquery()
+)
+_there = select(*installed_profile.c, func.coalesce(_installed.transaction_id, _FIRST).label("of")).subquery("there")
+_THERE = _there.outerjoin(models.charging_transaction, _tx.id == _there.c.of)
+_HOLDS = or_(_tx.state.is_(None), _tx.state != "ended")
+_PLACED = (
+    select(_there.c.charge_point_id, _there.c.connector_id, _there.c.profile_json, _there.c.id_tag, _there.c.of)
+    .select_from(_THERE)
+    .where(any_of(_there.c.charge_point_id, "keys"), _there.c.requested_by != GUARD, _HOLDS)
 )
 _MOST_PERIODS = select(_setting.charge_point_id, _setting.reported_value).where(
     any_of(_setting.charge_point_id, "keys"), func.lower(_setting.key) == "chargingschedulemaxperiods"
@@ -192,6 +209,9 @@ def load(connection: Sql, names: Names, working_set: WorkingSet) -> None:
         placed: dict[int, list[Placed]] = {}
         for row in connection.execute(_PLACED, keys):
             one = read_placed(row.connector_id, row.profile_json)
+            if one is not None and row.id_tag is not None:  # only now it is known whose it is
+                whose = msgspec.structs.replace(one.profile, transaction_id=row.of or 0)
+                one = Placed(one.connector_id, whose)
             placed.setdefault(row.charge_point_id, []).extend(() if one is None else (one,))
         if placed:
             most = {row.charge_point_id: row.reported_value for row in connection.execute(_MOST_PERIODS, keys)}
@@ -268,39 +288,24 @@ def list_installed(
     connection: Sql, now: datetime, *, charge_point_id: int | None = None, profile_ids: tuple[int, int] | None = None
 ) -> list[InstalledProfile]:
     """Return what stations have, without what ended with its transaction; of one station, or of a range of ids."""
-    statement = select(*(_installed[name] for name in InstalledProfile.__struct_fields__)).where(~_ENDED)
+    columns = [_there.c[name] for name in InstalledProfile.__struct_fields__]
+    statement = select(*columns, _there.c.of, _tx.connector_id.label("where")).select_from(_THERE).where(_HOLDS)
     if charge_point_id is not None:
-        statement = statement.where(_installed.charge_point_id == charge_point_id)
+        statement = statement.where(_there.c.charge_point_id == charge_point_id)
     if profile_ids is not None:
-        statement = statement.where(_installed.profile_id.between(*profile_ids))
+        statement = statement.where(_there.c.profile_id.between(*profile_ids))
     ordered = statement.order_by(
-        _installed.charge_point_id, _installed.connector_id, _installed.purpose, _installed.stack_level.desc()
+        _there.c.charge_point_id, _there.c.connector_id, _there.c.purpose, _there.c.stack_level.desc()
     )
-    found = [as_fact(InstalledProfile, row) for row in connection.execute(ordered)]
-    return [known for one in found if (known := _with_transaction(connection, one, now)) is not None]
-
-
-def _with_transaction(connection: Sql, one: InstalledProfile, now: datetime) -> InstalledProfile | None:
-    """Find the transaction that a remote start's profile came for; None where that has ended or never began."""
-    if one.id_tag is None or one.transaction_id is not None:
-        return one
-    statement = (
-        select(_tx.id, _tx.connector_id, _tx.state)
-        .where(
-            _tx.charge_point_id == one.charge_point_id,
-            _tx.id_tag == one.id_tag,
-            _tx.recorded_at >= one.installed_at - timedelta(minutes=1),
-            *(() if not one.connector_id else (_tx.connector_id == one.connector_id,)),
-        )
-        .order_by(_tx.id)
-        .limit(1)
-    )
-    row = connection.execute(statement).first()
-    if row is None:
-        return one if now - one.installed_at < _NEVER_BEGUN else None
-    if row.state == "ended":
-        return None
-    return msgspec.structs.replace(one, transaction_id=row.id, connector_id=row.connector_id)
+    found = []
+    for row in connection.execute(ordered):
+        one = as_fact(InstalledProfile, row[:-2])
+        if one.id_tag is not None and row.of is not None:
+            one = msgspec.structs.replace(one, transaction_id=row.of, connector_id=row.where)
+        elif one.id_tag is not None and now - one.installed_at >= _NEVER_BEGUN:
+            continue  # its card began nothing
+        found.append(one)
+    return found
 
 
 def list_composites(connection: Sql, charge_point_id: int) -> list[CompositeView]:

@@ -186,6 +186,25 @@ def test_the_profile_of_a_remote_start_is_that_of_the_transaction_which_the_card
     assert ids(evening) == []
 
 
+def test_the_profile_of_a_remote_start_bounds_only_its_own_transaction(evening: Evening) -> None:
+    reports(evening, **SMART)
+    evening.issue(2000)
+    own = profile({0: 5000}, charging_profile_purpose="TxProfile", charging_profile_kind="Relative", start=None)
+    evening.run(commands.start_with_profile(1, "04A1B2C3D4", None, own, "test"))
+    answers(evening)
+    evening.pass_s(20)
+    first = evening.start()
+    evening.look_when_due(first)
+    answers(evening)
+    assert told(evening)[0] == (0, 5000)
+    evening.pass_s(60)
+    evening.stop(first, 100)
+    evening.pass_s(60)
+    evening.look_when_due(evening.start())
+    answers(evening)
+    assert told(evening)[0] == (0, 22 * KW)
+
+
 def test_the_profile_of_a_remote_start_that_began_nothing_is_gone_after_a_while(evening: Evening) -> None:
     own = profile({0: 5000}, charging_profile_purpose="TxProfile", charging_profile_kind="Relative", start=None)
     evening.run(commands.start_with_profile(1, "04A1B2C3D4", 1, own, "test"))
