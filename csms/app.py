@@ -27,6 +27,7 @@ from csms.config import Settings
 from csms.connections import Connections
 from csms.errors import ConfigurationError
 from csms.ftp import FtpServer
+from csms.housekeeping import Housekeeping
 from csms.installation import Installation, open_installation
 from csms.message_log.recorder import Recorder
 from csms.message_log.store import MessageStore
@@ -100,10 +101,9 @@ async def run(
         log.info("serving", ocpp_port=running.ocpp_port, tls_port=tls_port, portal_port=running.portal_port)
         watching = engine.watch(3 * settings.statement_timeout_s)
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
-        nightly, files = Nightly(installation, clock.now).run(), FileWork(installation, clock.now).run()
         webhooks = Deliveries(installation, clock.now, _shown_to_others(installation), repetitions.forget).run()
         secure = _secure(installation, connections, central_system)
-        kept = (nightly, files, ftp.run(), expiry.run(), upkeep.run(), webhooks, *secure)
+        kept = (*_chores(installation), ftp.run(), expiry.run(), upkeep.run(), webhooks, *secure)
         tasks = [asyncio.create_task(each) for each in (*work, *kept)]
         if on_ready is not None:
             on_ready(running)
@@ -124,6 +124,11 @@ async def run(
 
 def _shown_to_others(installation: Installation) -> ShowEvents:
     return lambda batch, types: deliveries(batch, types, installation.currency)
+
+
+def _chores(installation: Installation) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Return what is done now and then, whoever is connected."""
+    return tuple(chore(installation, clock.now).run() for chore in (Nightly, FileWork, Housekeeping))
 
 
 def _dispatcher(installation: Installation, connections: Connections) -> Dispatcher:

@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     ftp_host: str = ""  # as stations reach it; empty: the host of files_url
     ftp_passive_ports: Annotated[str, Field(pattern="^([0-9]{1,5}-[0-9]{1,5})?$")] = "60000-60099"  # empty: any
 
+    # What anybody outside can cause
+    refusals_kept_days: Positive = 90  # unknown stations and refused cards
+    max_unknown_stations: Positive = 10_000  # beyond it the oldest are forgotten before their time
+
     # The nightly verification of the ledger
     verify_at: Annotated[str, Field(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:30"  # local; empty: never
 
