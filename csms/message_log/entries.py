@@ -20,7 +20,8 @@ _SHORTEST_FRAME = 3  # elements
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _ID: msgspec.json.Decoder[str | int] = msgspec.json.Decoder(str | int)
 _TEXT = msgspec.json.Decoder(str)
-_NO_SECRETS = frozenset({"MeterValues"})  # most of what is said, and measured numbers only
+# Most of what is said: numbers, states and id tags only.
+_NO_SECRETS = frozenset({"Authorize", "Heartbeat", "MeterValues", "StartTransaction"})
 
 
 class Entry(NamedTuple):
