@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from csms.web.api.endpoint import Endpoint
+from csms.web.api.event_schemas import event_schemas
 from csms.web.api.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from csms.web.api.repetitions import HEADER, PATTERN
 
@@ -42,6 +43,7 @@ def describe(endpoints: Iterable[Endpoint], *, version: str, server: str = PREFI
         path = _PARAMETER.sub(r"{\1}", one.path)
         paths.setdefault(path, {})[one.method.lower()] = _operation(one, by_type, components)
     tags = dict.fromkeys(one.tag for one in listed)
+    of_events, webhooks = event_schemas(_REF)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "CSMS", "version": version, "description": _INTRODUCTION},
@@ -49,9 +51,10 @@ def describe(endpoints: Iterable[Endpoint], *, version: str, server: str = PREFI
         "security": [{"key": []}],
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
+        "webhooks": webhooks,
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "A key from the portal."}},
-            "schemas": {name: one for name, one in components.items() if name not in queries},
+            "schemas": {name: one for name, one in components.items() if name not in queries} | of_events,
             "responses": {kind: _problem(kind) for kind in PROBLEMS},
         },
     }

@@ -60,6 +60,8 @@ def type_of(schema: dict[str, Any]) -> str:
     """Return what a schema takes, in a few words; the name of another type stands as it is."""
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(_REFERENCE)
+    if "const" in schema:
+        return str(schema["const"])
     if "anyOf" in schema:
         return " or ".join(type_of(one) for one in schema["anyOf"])
     if "enum" in schema:
@@ -83,10 +85,13 @@ def _limits(schema: dict[str, Any]) -> str:
     return f", {span}{measured}"
 
 
-def fields_of(schema: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
-    """Return the fields of a type: name, what it takes, whether it has to be there, and what it means."""
+def fields_of(schema: dict[str, Any], within: str = "") -> list[tuple[str, str, bool, str]]:
+    """Return the fields of a type: name, what it takes, whether it has to be there, and what it means; those of a type
+    without a name of its own behind a dot.
+    """
     required = schema.get("required", ())
-    return [
-        (name, type_of(one), name in required, str(one.get("description", "")))
-        for name, one in schema.get("properties", {}).items()
-    ]
+    fields: list[tuple[str, str, bool, str]] = []
+    for name, one in schema.get("properties", {}).items():
+        fields.append((f"{within}{name}", type_of(one), name in required, str(one.get("description", ""))))
+        fields += fields_of(one, f"{within}{name}.") if "properties" in one else []
+    return fields

@@ -1,19 +1,29 @@
 """The API's description: it is valid OpenAPI 3.1, and its examples do what they show."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 import csms
+from csms.billing.money import Currency
+from csms.operations.event_store import EventBatch
+from csms.operations.events import TYPES, TransactionEnded
 from csms.web.api.endpoint import Endpoint
+from csms.web.api.event_views import shown
 from csms.web.api.openapi import describe
 from csms.web.api.problems import PROBLEMS
 from csms.web.api.routes import ENDPOINTS
 from csms.web.api.scopes import MEANINGS, SCOPES
 from tests.conformance.harness import CARD, Operator
 
+NOW = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
 DOCUMENT = describe(ENDPOINTS, version=csms.__version__)
 
 
@@ -34,6 +44,29 @@ def test_the_document_names_what_openapi_asks_for() -> None:
     for one in operations:
         assert one["summary"], one["operationId"]
         assert {"401", "403", "422", "429", "503"} <= one["responses"].keys()
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    assert list(OPENAPI_31_VALIDATOR.iter_errors(DOCUMENT)) == []
+    broken = DOCUMENT | {"paths": {"/x": {"get": {"responses": []}}}}
+    assert list(OPENAPI_31_VALIDATOR.iter_errors(broken)) != []
+
+
+def test_every_event_is_described_as_it_is_sent() -> None:
+    assert set(DOCUMENT["webhooks"]) == set(TYPES)
+    schemas = DOCUMENT["components"]["schemas"]
+    resource = Resource.from_contents(DOCUMENT, default_specification=DRAFT202012)
+    registry = Registry().with_resource("urn:csms", resource)
+    ended = TransactionEnded(1, 1, 1, "AA", None, 500, 70, None, "Local", NOW, NOW)
+    batch = EventBatch(7, NOW, (("transaction.ended", msgspec.structs.asdict(ended)),))
+    [event] = shown(batch, Currency("EUR", 2))
+    document = msgspec.json.decode(msgspec.json.encode(event))
+    assert "TransactionEndedEvent" in schemas
+    wanted = {"$ref": "urn:csms#/components/schemas/TransactionEndedEvent"}
+    validator = Draft202012Validator(wanted, registry=registry)
+    assert list(validator.iter_errors(document)) == []
+    del document["data"]["cost"]
+    assert [one.message for one in validator.iter_errors(document)] == ["'cost' is a required property"]
 
 
 def test_every_schema_is_a_valid_one_and_every_reference_leads_somewhere() -> None:
