@@ -179,11 +179,13 @@ async def update(visit: Visit) -> Response:
         if station is None:
             form.refuse("identity", "There is no such station.")
         elif not firmware_files.suits(one, station.vendor, station.model) and form.typed("anyway") != "yes":
-            form.refuse("identity", f"It is a {station.vendor} {station.model}; this firmware is for another make.")
+            form.refuse(
+                "identity", f"The station is {station.vendor} {station.model}, and this firmware is for another make."
+            )
     if not form.valid or station is None:
         return await _one(visit, form, Form(), status=422)
     command_id = await send(visit, station.charge_point_id, wanted)
-    return visit.go(f"/transfers/{command_id}", done="sent")
+    return visit.go(f"/file-transfers/{command_id}", done="sent")
 
 
 async def send(visit: Visit, charge_point_id: int, wanted: FirmwareUpdate) -> int:

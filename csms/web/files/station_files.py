@@ -21,6 +21,7 @@ from csms.web.operations.stations import find_by_id
 from csms.web.visit import PageOf, Visit
 
 _SHOWN = 10
+_LATEST = 3  # on the station's own page
 _MOST_RETRIES = 100
 _KINDS: dict[str, LogType | None] = {"diagnostics": None, "log": "DiagnosticsLog", "security": "SecurityLog"}
 _WAYS: tuple[Literal["http", "ftp"], ...] = ("http", "ftp")
@@ -92,6 +93,18 @@ async def show_station(visit: Visit) -> Response:
     return await _station(visit, Form())
 
 
+async def latest(visit: Visit) -> Response:
+    """Return the part of the station's own page that tells of its files."""
+    number = visit.path_number("charge_point_id")
+
+    def load(connection: Connection) -> tuple[list[TransferView], list[StationFile]]:
+        transfers = transfer_views.list_transfers(connection, limit=_LATEST, charge_point_id=number)
+        return transfers, station_files.list_files(connection, limit=_LATEST, charge_point_id=number)
+
+    transfers, files = await visit.read(load)
+    return visit.page("files/_latest.html", transfers=transfers, files=files)
+
+
 async def _station(visit: Visit, form: Form, *, status: int = 200) -> Response:
     number = visit.path_number("charge_point_id")
 
@@ -135,7 +148,7 @@ async def ask_station(visit: Visit) -> Response:
     if not form.valid or await visit.read(lambda connection: find_by_id(connection, number)) is None:
         return await _station(visit, form, status=422)
     wanted = UploadRequest(_KINDS[kind], since, until, Repeats(retries), way == "ftp")
-    return visit.go(f"/transfers/{await _ask(visit, number, wanted)}", done="sent")
+    return visit.go(f"/file-transfers/{await _ask(visit, number, wanted)}", done="sent")
 
 
 async def _ask(visit: Visit, charge_point_id: int, wanted: UploadRequest) -> int:
@@ -188,10 +201,10 @@ async def retry(visit: Visit) -> Response:
         log_type = next((kind for kind in _KINDS.values() if kind is not None and kind == one.log_type), None)
         over_ftp = one.location.startswith("ftp") and visit.portal.settings.ftp
         number = await _ask(visit, one.charge_point_id, UploadRequest(log_type, over_ftp=over_ftp))
-        return visit.go(f"/transfers/{number}", done="sent")
+        return visit.go(f"/file-transfers/{number}", done="sent")
     firmware_id = one.firmware_id
     firmware = await visit.read(lambda connection: firmware_files.find_firmware(connection, firmware_id))
     if firmware is None:
         raise HTTPException(409, "This firmware was deleted from the library.")
     wanted = FirmwareUpdate(firmware, one.action == "SignedUpdateFirmware")
-    return visit.go(f"/transfers/{await send(visit, one.charge_point_id, wanted)}", done="sent")
+    return visit.go(f"/file-transfers/{await send(visit, one.charge_point_id, wanted)}", done="sent")

@@ -96,11 +96,11 @@ async def test_firmware_is_sent_to_a_station_and_followed(sqlite_portal: PortalW
     assert "There is no such station." in (await browser.post("/firmware/1/update", identity="nobody")).text
     assert "is no date" in (await browser.post("/firmware/1/update", identity="CP-1", retrieve_at="soon")).text
     response = await browser.post("/firmware/1/update", identity="CP-1", retrieve_at="2030-01-01T03:00", retries="2")
-    assert response.url.path == "/transfers/1"
+    assert response.url.path == "/file-transfers/1"
     assert "the command is queued" in browser.text
     assert "/files/firmware/***/fw_2.bin" in browser.text
     for path, said in (
-        ("/transfers/1/live", "Waiting"),
+        ("/file-transfers/1/live", "Waiting"),
         (f"/stations/{number}/files", "Firmware 2.0"),
         ("/firmware", "fw_2.bin"),
         ("/firmware/1", "CP-1"),
@@ -117,8 +117,9 @@ async def test_firmware_of_another_make_is_asked_about(sqlite_portal: PortalWorl
     browser = await sqlite_portal.logged_in("administrator")
     await _upload(browser, vendor="Acme")
     await browser.get("/firmware/1")
-    assert "It is a Other Two" in (await browser.post("/firmware/1/update", identity="CP-1")).text
-    assert (await browser.post("/firmware/1/update", identity="CP-1", anyway="yes")).url.path.startswith("/transfers/")
+    assert "The station is Other Two" in (await browser.post("/firmware/1/update", identity="CP-1")).text
+    response = await browser.post("/firmware/1/update", identity="CP-1", anyway="yes")
+    assert response.url.path == "/file-transfers/1"
 
 
 async def test_a_campaign_is_begun_shown_and_acted_on(sqlite_portal: PortalWorld) -> None:
@@ -156,12 +157,14 @@ async def test_diagnostics_are_asked_for_shown_and_deleted(sqlite_portal: Portal
     await browser.get(f"/stations/{number}/files")
     assert "FTP is switched off" in (await browser.post(f"/stations/{number}/files", kind="log", way="ftp")).text
     response = await browser.post(f"/stations/{number}/files", kind="diagnostics", way="http", retries="1")
-    assert response.url.path == "/transfers/1"
+    assert response.url.path == "/file-transfers/1"
     arriving = _begin(sqlite_portal)
     assert "diag.zip" in (await browser.get("/files", search="diag")).text
     assert "No file matches" in (await browser.get("/files", search="nothing")).text
     assert "diag.zip" in (await browser.get(f"/stations/{number}/files")).text
-    assert "diag.zip" in (await browser.get("/transfers/1")).text
+    assert "diag.zip" in (await browser.get(f"/stations/{number}/files/latest")).text
+    assert f"/stations/{number}/files/latest" in (await browser.get(f"/stations/{number}")).text
+    assert "diag.zip" in (await browser.get("/file-transfers/1")).text
     response = await browser.get("/files/1")
     assert response.content == b"<script>alert(1)</script>"
     assert response.headers["content-type"] == "application/octet-stream"
@@ -195,7 +198,7 @@ async def test_what_failed_is_asked_for_again(sqlite_portal: PortalWorld) -> Non
     await browser.get("/firmware/1")
     await browser.post("/firmware/1/update", identity="CP-1")
     await browser.post(f"/stations/{number}/files", kind="security", way="http")
-    assert (await browser.post("/transfers/1/retry")).url.path == "/transfers/3"
-    assert (await browser.post("/transfers/2/retry")).url.path == "/transfers/4"
+    assert (await browser.post("/file-transfers/1/retry")).url.path == "/file-transfers/3"
+    assert (await browser.post("/file-transfers/2/retry")).url.path == "/file-transfers/4"
     assert "Security log" in browser.text
-    assert (await browser.post("/transfers/99/retry")).status_code == 404
+    assert (await browser.post("/file-transfers/99/retry")).status_code == 404

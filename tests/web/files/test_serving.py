@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from csms.operations.files_models import file_transfer, station_file
+from csms.web.files import receiving
 from tests.conformance.harness import Operator, Station
 from tests.support.waiting import until
 
@@ -23,8 +24,9 @@ async def _link_of_firmware(operator: Operator, station: Station) -> str:
 
 
 async def _link_of_upload(operator: Operator, station: Station) -> str:
-    await operator.post("/charge-points/1/file-requests", {"kind": "diagnostics"})
+    asked = await operator.post("/charge-points/1/file-requests", {"kind": "diagnostics"})
     taken = await station.takes("GetDiagnostics", answers={"fileName": "diag.zip"})
+    await operator.get(f"/commands/{asked['id']}", wait_s=15)  # until the name that was announced is stored
     return str(taken.payload["location"])
 
 
@@ -255,6 +257,34 @@ async def test_a_link_dies_when_the_station_is_done(
     link = await _link_of_upload(operator, station)
     await station.call("DiagnosticsStatusNotification", {"status": "Uploaded"})
     assert (await client.put(f"{link}late", content=b"x")).status_code == 404
+
+
+async def test_a_sender_that_pauses_too_long_is_sent_away(
+    operator: Operator, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "_PATIENCE_S", 0.2)
+    where = urlsplit(await _link_of_upload(operator, station))
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    writer.write(f"PUT {where.path}slow HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nbegin".encode())
+    assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 408")
+    writer.close()
+    await writer.wait_closed()
+    assert (_files(operator), _on_disk(operator)) == ([], [])
+
+
+async def test_tokens_are_in_no_message_of_the_log(operator: Operator, station: Station) -> None:
+    links = [await _link_of_upload(operator, station), await _link_of_firmware(operator, station)]
+
+    async def kept() -> str:
+        return str([await operator.get("/messages", action=action) for action in ("GetDiagnostics", "UpdateFirmware")])
+
+    for _ in range(200):
+        text = await kept()
+        if "/files/uploads/***/" in text and "/files/firmware/***/" in text:
+            break
+        await asyncio.sleep(0.05)
+    assert "/files/uploads/***/" in text
+    assert not any(link.split("/")[5] in text for link in links)
 
 
 async def test_tokens_are_in_no_log(
