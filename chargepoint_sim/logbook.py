@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chargepoint_sim.events import Record
     from chargepoint_sim.security_events import SecurityEvent
 
-LINES_LIMIT = 5_000
+LINES_LIMIT = 1_000
 DIAGNOSTICS, SECURITY = "DiagnosticsLog", "SecurityLog"
 
 
