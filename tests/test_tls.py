@@ -201,6 +201,19 @@ async def test_new_certificates_are_taken_up_and_wrong_ones_are_not(secure: Worl
     assert "CN = charging.example" in await s_client(port, ca, "-tls1_2", "-cipher", "AES128-GCM-SHA256")
 
 
+async def test_a_server_that_is_reached_by_its_address_has_a_certificate_for_it(secure: World, ca: Path) -> None:
+    context = ssl.create_default_context()
+    for root in ca.glob("root-*.pem"):
+        context.load_verify_locations(root)
+    port = secure.central_system.tls_port
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    roots(ca).issue_server("127.0.0.1", CPO, 5, clock.now())
+    assert await secure.central_system.tls.reload()
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.close()
+
+
 async def test_changed_files_are_found_by_looking(secure: World, ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("csms.tls._LOOK_EVERY_S", 0.02)
     tls = secure.central_system.tls

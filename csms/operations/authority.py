@@ -8,6 +8,7 @@ passphrase. Knows files and certificates, no tables.
 import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, cast
 
@@ -82,7 +83,7 @@ class Authority:
         for kind in KINDS:
             key = _new_key(kind, _RSA_BITS)
             names = _subject(host, organization)
-            alternative = x509.SubjectAlternativeName([x509.DNSName(host)])
+            alternative = x509.SubjectAlternativeName([_general_name(host)])
             one = self._sign(kind, names, key.public_key(), days, now, server=alternative)
             _write(self.folder / f"server-{kind}.key", _key_pem(key, b""), secret=True)
             _write(self.folder / f"server-{kind}.pem", one.facts.pem.encode())  # stations have the root
@@ -210,6 +211,14 @@ def load(folder: Path, passphrase: str) -> Authority:
 def write_secret(path: Path, text: str) -> None:
     """Write a file that its owner alone can read."""
     _write(path, text.encode(), secret=True)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    """Return the name by which a station finds the server in its certificate (RFC 2818, 3.1)."""
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _subject(common_name: str, organization: str) -> x509.Name:
