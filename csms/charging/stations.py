@@ -291,8 +291,11 @@ def change_key(asked: ChangeKey, working_set: WorkingSet, now: datetime) -> Deci
     known = working_set.identities.get(asked.identity)
     if known is None:
         return Decision(None)
-    before = working_set.charge_points[known].security_profile
-    keeps = before > 1 or asked.key_hash is not None
-    profile = max(before, asked.security_profile) if keeps else asked.security_profile
-    changed = KeyChange(known, profile, asked.key_salt, asked.key_hash)
+    before = working_set.charge_points[known]
+    keeps = before.security_profile > 1 or asked.key_hash is not None
+    profile = max(before.security_profile, asked.security_profile) if keeps else asked.security_profile
+    key = asked.key_salt, asked.key_hash
+    if asked.key_hash is None and profile in {1, 2}:  # which needs one
+        key = before.key_salt, before.key_hash
+    changed = KeyChange(known, profile, *key)
     return Decision(known, (changed,))

@@ -98,6 +98,8 @@ async def test_a_key_set_by_hand_lowers_no_profile_with_tls(world: World) -> Non
     await world.submit(ChangeKey("SAFE", 1, SALT, hash_key(NEW_KEY, SALT)))
     assert await comes(world, "SAFE", NEW_KEY) == "profile too low"
     assert await comes(world, "SAFE", NEW_KEY, is_tls=True) == 2
+    await world.submit(ChangeKey("SAFE", 0, None, None))
+    assert await comes(world, "SAFE", NEW_KEY, is_tls=True) == 2
     assert await world.submit(SetProfile(number, 1, "", "maria")) == "reason missing"
     assert await world.submit(SetProfile(number, 1, "no TLS there", "maria")) == ""
     assert await comes(world, "SAFE", NEW_KEY) == 1
