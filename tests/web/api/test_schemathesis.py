@@ -5,6 +5,8 @@ Repeatable: the same requests each time. Bounded: so many examples of each endpo
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,7 +17,8 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from csms.web.api.routes import ENDPOINTS
-from tests.conformance.harness import Operator
+from tests.conformance.harness import Operator, open_operator
+from tests.conftest import settings_for
 
 _EXAMPLES = 8
 # Streams never end, and have a test of their own.
@@ -87,6 +90,14 @@ def _try_all(url: str, key: str) -> tuple[dict[str, int], list[str]]:
     return counted, failures
 
 
+@pytest.fixture
+async def operator(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Operator]:
+    """An operator who may ask as often as he likes: what is tried here are not the limits."""
+    async with open_operator(settings_for(sqlite_url, tmp_path, max_api_calls_per_s=100_000)) as opened:
+        yield opened
+
+
+@pytest.mark.timeout(400)  # about half a minute on a machine that does nothing else
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")  # others in this process do
 async def test_every_endpoint_answers_arbitrary_requests_as_described(operator: Operator) -> None:
     url = f"http://127.0.0.1:{operator.running.portal_port}/api/v1"
