@@ -36,6 +36,15 @@ def test_sessions_are_measured_beside_the_limits_and_found_in_the_books(tmp_path
     assert figures["latency p99 at half the rate"] > 0
 
 
+def test_the_message_log_is_measured_in_pairs_and_by_the_frame(tmp_path: Path) -> None:
+    done = bench("message-log", "--small", "--json", str(tmp_path / "report.json"))
+    assert done.returncode == 0, done.stderr
+    figures = figures_of(tmp_path / "report.json")
+    assert figures["CPU per frame, in the log's thread"] > 0
+    assert figures["calls/s with"] > 0
+    assert figures["calls/s without"] > 0
+
+
 @pytest.mark.parametrize("scenario", ["memory", "reconnect"])
 def test_stations_that_prove_who_they_are_by_a_key_are_measured_idle_and_coming_back(
     tmp_path: Path, scenario: str
