@@ -90,8 +90,13 @@ def decode(text: str | bytes) -> Profile:
 
 
 def utc(at: datetime) -> datetime:
-    """Return a moment in UTC, in whole seconds; one without a zone is meant so."""
-    aware = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    """Return a moment in UTC, in whole seconds; one without a zone is meant so, and so is one that leaves the calendar
+    with its zone: the last second of 9999 in America means "for ever".
+    """
+    try:
+        aware = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:
+        aware = at.replace(tzinfo=UTC)
     return aware.replace(microsecond=0)
 
 

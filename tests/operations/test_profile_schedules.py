@@ -1,6 +1,6 @@
 """Composite schedules: OCPP 1.6, 3.13, by example and against a slow, plain reading of the text."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -130,6 +130,13 @@ def test_the_charge_point_as_a_whole_is_allowed_what_its_connectors_are_together
     most = profile({0: "12"}, charging_profile_id=3, charging_profile_purpose="ChargePointMaxProfile")
     assert steps([*placed, Placed(0, most)], 0, connectors=(1, 2)) == [(0, "12")]
     assert steps([placed[0]], 0, connectors=(1, 2)) == [(0, None)], "connector 2 is not limited"
+
+
+def test_a_profile_valid_for_ever_by_a_clock_of_america_is_valid_for_ever() -> None:
+    america, asia = timezone(timedelta(hours=-5)), timezone(timedelta(hours=5))
+    first, last = datetime(1, 1, 1, tzinfo=asia), datetime(9999, 12, 31, 23, 59, 59, tzinfo=america)
+    one = profile({0: "16"}, valid_from=first, valid_to=last)
+    assert composite([Placed(1, one)], 1, NOW, DAY, "A") == (Step(0, Decimal(16)),)
 
 
 def test_a_profile_written_and_read_is_the_same() -> None:
