@@ -1,6 +1,7 @@
 """The stream of events: what happens arrives in order, once, with what was missed; nobody can hold the server up."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,8 +10,10 @@ import httpx
 import msgspec
 import pytest
 
+from csms import clock
 from csms.operations import event_store
 from csms.operations.events import TYPES
+from csms.web.api import events, keys
 from csms.web.api.event_views import EVENT_TYPES
 from tests.conformance.harness import CARD, Operator, Station
 
@@ -136,6 +139,40 @@ async def test_what_is_kept_no_more_is_told(operator: Operator, station: Station
     async with listening(operator, f"{first}-0") as listener:
         assert (await listener.next())["type"] == "events.lost"
         assert (await listener.next())["data"]["status"] == "Charging"
+
+
+async def test_the_stream_of_a_revoked_key_ends(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_HEARTBEAT_S", 0.1)
+    async with operator.http.stream("GET", "/api/v1/events") as response:
+        lines = response.aiter_lines()
+        async with asyncio.timeout(10):
+            while await anext(lines) != ": still here":
+                pass
+            with operator.world.database.unit_of_work() as connection:
+                keys.revoke_key(connection, keys.list_keys(connection)[0].key_id, clock.now())
+            async for _ in lines:
+                pass
+
+
+async def test_the_stream_of_a_revoked_key_ends_where_something_happens_all_the_time(
+    operator: Operator, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_HEARTBEAT_S", 0.6)
+
+    async def go_on() -> None:
+        for number in itertools.count():
+            await station.status(1, ("Preparing", "Charging")[number % 2])
+
+    async with operator.http.stream("GET", "/api/v1/events") as response, asyncio.timeout(10):
+        lines = response.aiter_lines()
+        busy = asyncio.create_task(go_on())
+        while not (await anext(lines)).startswith("data: "):
+            pass
+        with operator.world.database.unit_of_work() as connection:
+            keys.revoke_key(connection, keys.list_keys(connection)[0].key_id, clock.now())
+        async for _ in lines:
+            pass
+        busy.cancel()
 
 
 @pytest.mark.parametrize("query", [{"after": "x"}, {"after": "1-x"}, {"types": "nothing"}, {"after": "9" * 50 + "-1"}])
