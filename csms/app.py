@@ -18,6 +18,7 @@ from csms.charging import store
 from csms.charging.engine import Engine
 from csms.charging.guards import Guards
 from csms.commands.dispatcher import Dispatcher
+from csms.commands.doorbell import Doorbell
 from csms.commands.expiry import Expiry
 from csms.commands.file_work import FileWork
 from csms.commands.security_work import SecurityWork
@@ -80,7 +81,7 @@ async def run(
     connections = Connections()
     dispatcher = _dispatcher(installation, connections)
     central_system = CentralSystem(settings, engine, connections, dispatcher, clock.now)
-    engine.on_commands = dispatcher.ring
+    engine.on_commands, engine.node = dispatcher.ring, settings.node_name
     guards = Guards(engine, clock.now, connections.lag_ms)
     checks = SettingsChecks(installation, connections, clock.now)
     upkeep = Upkeep(installation, connections, clock.now)
@@ -103,7 +104,8 @@ async def run(
         work = (portal.serve(), dispatcher.poll(), guards.run(), checks.run(), watching, central_system.note_heard_of())
         webhooks = Deliveries(installation, clock.now, _shown_to_others(installation), repetitions.forget).run()
         secure = _secure(installation, connections, central_system)
-        kept = (*_chores(installation), ftp.run(), expiry.run(), upkeep.run(), webhooks, *secure)
+        doorbell = Doorbell(installation.database, dispatcher.ring, settings.node_name)
+        kept = (*_chores(installation), doorbell.run(), ftp.run(), expiry.run(), upkeep.run(), webhooks, *secure)
         tasks = [asyncio.create_task(each) for each in (*work, *kept)]
         if on_ready is not None:
             on_ready(running)

@@ -266,6 +266,12 @@ def take_ids(connection: Connection, sequence: Sequence, count: int) -> list[int
     return list(range(end - count, end))
 
 
+def notify(connection: Connection, channel: str, text: str) -> None:
+    """Tell whoever listens, once the unit of work is committed. Only PostgreSQL has such a bell."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (channel, text))
+
+
 def is_conflict(error: Exception) -> bool:
     """Tell whether another unit of work was in the way, so that loading and deciding again may succeed."""
     if isinstance(error, IntegrityError):

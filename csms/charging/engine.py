@@ -40,7 +40,7 @@ from csms.charging import (
 from csms.charging.facts import Policy, Watch
 from csms.charging.working_set import Names, WorkingSet
 from csms.clock import Clock, Seconds, monotonic_s
-from csms.db import Database, is_conflict, is_storage_failure
+from csms.db import Database, is_conflict, is_storage_failure, notify
 from csms.errors import CsmsError, DecisionFailed, Overloaded, StorageUnavailable
 
 log = structlog.get_logger()
@@ -48,6 +48,8 @@ log = structlog.get_logger()
 _SIBLINGS = 8  # a batch of more than so many: there is load, and to gather pays
 _MS_PER_S = 1000
 _LONGEST_END_S = 30  # a database that does not answer shall not keep the process from ending
+DOORBELL = "csms_commands"  # rings other processes on PostgreSQL: "node|charge point charge point ..."
+_LONGEST_RING = 7000  # of 8000 bytes; who is not named is found by the slow poll
 _ATTEMPTS = 3  # of a batch that met another process, before its inputs are tried one by one
 
 
@@ -168,6 +170,7 @@ class Engine:
             None  # when the batch that runs was begun; None where none runs, or it was given up
         )
         self.available = True
+        self.node = ""  # who rings other nodes; one does not ring at itself
         self.on_commands: Callable[[set[int]], None] = lambda _: None
         self.on_watches: Callable[[dict[int, Watch], set[int]], None] = lambda _watches, _accounts: None
         self.on_availability: Callable[[bool], None] = lambda _: None
@@ -243,6 +246,10 @@ class Engine:
             outcomes = [self._decide(one, working_set, now) for one in inputs]
             effects = Effects()
             effects.ringing = store.write(connection, working_set, now, self._rules.writers)
+            if effects.ringing:
+                notify(
+                    connection, DOORBELL, f"{self.node}|{' '.join(map(str, sorted(effects.ringing)))}"[:_LONGEST_RING]
+                )
             for record in self._rules.recorders:
                 record(connection, working_set, now)
         effects.watches = working_set.watches()
