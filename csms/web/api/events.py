@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from csms.clock import monotonic_s
 from csms.operations.event_store import read_event_id
 from csms.web.api.endpoint import ApiCall, Endpoint
 from csms.web.api.event_views import EVENT_TYPES, Event, shown
@@ -88,7 +89,7 @@ async def _events(
     yield f"retry: {_RETRY_MS}\n\n".encode()
     if is_lost:
         yield b'event: events.lost\ndata: {"type":"events.lost"}\n\n'
-    position = place[0] - 1
+    position, looked_s = place[0] - 1, monotonic_s()
     while True:
         batches = await call.portal.feed.after(position, _HEARTBEAT_S)
         for batch in batches:
@@ -96,9 +97,10 @@ async def _events(
             for event in shown(batch, call.portal.currency, types, behind):
                 yield _written(event)
             position = batch.position
-        if not batches:
+        if not batches or monotonic_s() - looked_s >= _HEARTBEAT_S:  # also where something happens all the time
             if not await call.read(lambda connection: key_holds(connection, call.key.key_id, call.portal.clock())):
                 return
+            looked_s = monotonic_s()
             yield b": still here\n\n"
 
 
