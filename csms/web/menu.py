@@ -18,20 +18,20 @@ MENU = (
     MenuEntry("/dashboard", "Overview", "see stations", "Charging"),
     MenuEntry("/desk", "Cash desk", "use the cash desk", "Cards"),
     MenuEntry("/stations", "Stations", "see stations", "Charging"),
-    MenuEntry("/commands", "Commands", "see stations", "Charging"),
-    MenuEntry("/data-transfers", "Data transfers", "see stations", "Charging"),
-    MenuEntry("/settings", "Station settings", "see stations", "Charging"),
-    MenuEntry("/charging-profiles", "Charging profiles", "see stations", "Charging"),
-    MenuEntry("/reservations", "Reservations", "see stations", "Charging"),
-    MenuEntry("/local-lists", "Local lists", "see stations", "Charging"),
-    MenuEntry("/firmware", "Firmware", "see stations", "Charging"),
-    MenuEntry("/files", "Station files", "see station files", "Charging"),
     MenuEntry("/transactions", "Transactions", "see transactions", "Charging"),
-    MenuEntry("/messages", "Messages", "see messages", "Charging"),
     MenuEntry("/review", "To review", "see review items", "Charging"),
     MenuEntry("/alarms", "Alarms", "see alarms", "Charging"),
-    MenuEntry("/security-events", "Security events", "see stations", "Charging"),
-    MenuEntry("/certificates", "Certificates", "see stations", "Charging"),
+    MenuEntry("/commands", "Commands", "see stations", "Stations"),
+    MenuEntry("/settings", "Station settings", "see stations", "Stations"),
+    MenuEntry("/charging-profiles", "Charging profiles", "see stations", "Stations"),
+    MenuEntry("/reservations", "Reservations", "see stations", "Stations"),
+    MenuEntry("/local-lists", "Local lists", "see stations", "Stations"),
+    MenuEntry("/firmware", "Firmware", "see stations", "Stations"),
+    MenuEntry("/files", "Station files", "see station files", "Stations"),
+    MenuEntry("/data-transfers", "Data transfers", "see stations", "Stations"),
+    MenuEntry("/messages", "Messages", "see messages", "Stations"),
+    MenuEntry("/security-events", "Security events", "see stations", "Stations"),
+    MenuEntry("/certificates", "Certificates", "see stations", "Stations"),
     MenuEntry("/cards", "All cards", "see cards", "Cards"),
     MenuEntry("/journal", "Journal", "see the journal", "Money"),
     MenuEntry("/accounts", "Accounts", "see the journal", "Money"),
@@ -42,8 +42,8 @@ MENU = (
     MenuEntry("/api-keys", "API keys", "manage integrations", "Administration"),
     MenuEntry("/webhooks", "Webhooks", "manage integrations", "Administration"),
 )
-_GROUPS = ("Cards", "Charging", "Money", "Administration")
-_CHARGING_FIRST = ("Charging", "Cards", "Money", "Administration")
+_GROUPS = ("Cards", "Charging", "Stations", "Money", "Administration")
+_CHARGING_FIRST = ("Charging", "Stations", "Cards", "Money", "Administration")
 
 
 def entries_for(role: Role) -> tuple[MenuEntry, ...]:
