@@ -33,7 +33,17 @@ def test_an_answer_belongs_to_the_call_of_the_other_side_at_the_same_station_onl
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b"[2]", b"hello", b'[2,"1","Heartbeat",{', b"\xff\xfe", b'[5,"1","X",{}]', b'[2,null,"X",{}]', b"[" * 5000],
+    [
+        b"",
+        b"{}",
+        b"[2]",
+        b"hello",
+        b'[2,"1","Heartbeat",{',
+        b"\xff\xfe",
+        b'[5,"1","X",{}]',
+        b'[2,null,"X",{}]',
+        b"[" * 5000,
+    ],
 )
 def test_what_is_no_frame_is_kept_as_unreadable(data: bytes) -> None:
     entry = _entry(Exchanges(text_max=1000), data)

@@ -1,4 +1,4 @@
-"""The thread that writes: it loses nothing while it can keep up, counts what it cannot keep, and survives its storage."""
+"""The thread that writes: it loses nothing while it keeps up, counts what it cannot keep, survives its storage."""
 
 import threading
 import time
