@@ -82,6 +82,16 @@ def test_every_number_of_the_corner_cases_has_its_test() -> None:
     assert used == listed
 
 
+def test_the_protocol_lists_the_77_certification_cases_and_every_test_that_plays_one() -> None:
+    _, _, section = (ROOT / "docs/protocol.md").read_text().partition("\n## The certification cases\n")
+    rows = re.findall(r"^\| TC_(\w+) \| \[(test_tc_\w+)\]", section, re.MULTILINE)
+    assert len({case for case, _ in rows}) == 77
+    assert all(test.startswith(f"test_tc_{case.lower()}_") for case, test in rows)
+    played = re.compile(r"^(?:async )?def (test_tc_\w+)", re.MULTILINE)
+    tests = {name for file in ROOT.glob("tests/conformance/test_*.py") for name in played.findall(file.read_text())}
+    assert {test for _, test in rows} == tests
+
+
 def test_the_protocol_names_every_action_of_ocpp_and_says_which_are_handled() -> None:
     from csms.handlers import HANDLERS
     from csms.handlers.messages import CALLS
