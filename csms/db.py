@@ -28,10 +28,12 @@ from sqlalchemy import (
     TypeDecorator,
     bindparam,
     create_engine,
+    delete,
     event,
     func,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -264,6 +266,15 @@ def take_ids(connection: Connection, sequence: Sequence, count: int) -> list[int
     statement_text = text("UPDATE id_sequence SET next_id = next_id + :count WHERE name = :name RETURNING next_id")
     end = cast("int", connection.execute(statement_text, {"count": count, "name": sequence.name}).scalar_one())
     return list(range(end - count, end))
+
+
+def delete_some(connection: Connection, table: Table, condition: ColumnElement[bool], *, limit: int) -> int:
+    """Delete at most so many rows that meet a condition, and none that another node is at; return how many went."""
+    keys = list(table.primary_key)
+    doomed = select(*keys).where(condition).limit(limit)
+    if connection.dialect.name == "postgresql":
+        doomed = doomed.with_for_update(skip_locked=True, of=table)
+    return connection.execute(delete(table).where(tuple_(*keys).in_(doomed))).rowcount
 
 
 def notify(connection: Connection, channel: str, text: str) -> None:

@@ -12,14 +12,14 @@ from sqlalchemy import BigInteger, Connection, Text, cast, delete, func, select
 
 from csms.charging.models import connection as connection_table
 from csms.charging.working_set import WorkingSet
-from csms.db import Instant, any_of
+from csms.db import Instant, any_of, delete_some
 from csms.operations.event_models import event_batch
 from csms.operations.events import TYPES, happened
 
 _e = event_batch.c
 _own_transaction = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
 _oldest_running = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
-_AT_ONCE = 500
+FORGOTTEN_AT_ONCE = 2000
 _ENCODER = msgspec.json.Encoder()
 _EVENTS = msgspec.json.Decoder(tuple[tuple[str, msgspec.Raw], ...])
 _DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
@@ -85,23 +85,28 @@ def _decoded(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, msgspec.structs.asdict(_DECODERS[name].decode(data))
 
 
-def forget_events(connection: Connection, before: datetime) -> None:
-    """Remove what is older, from the oldest on; the newest row stays, since SQLite counts on from it.
+def forget_events(connection: Connection, before: datetime, *, limit: int = FORGOTTEN_AT_ONCE) -> bool:
+    """Remove some of what is older, from the oldest on; tell whether there may be more of it.
+
+    The newest row stays, since SQLite counts on from it.
 
     Rows that lie ahead of PostgreSQL's own count came with a dump from another cluster, and would never be in order.
     """
     newest = connection.execute(select(func.max(_e.position))).scalar()
     last = None
-    rows = connection.execute(select(_e.position, _e.recorded_at).order_by(_e.position)).yield_per(_AT_ONCE)
-    for position, recorded_at in rows:
+    count = 0
+    for position, recorded_at in connection.execute(
+        select(_e.position, _e.recorded_at).order_by(_e.position).limit(limit)
+    ).all():
         if recorded_at >= before or position == newest:
             break
         last = position
-    rows.close()
+        count += 1
     if last is not None:
         connection.execute(delete(event_batch).where(_e.position <= last))
     if connection.dialect.name == "postgresql":
-        connection.execute(delete(event_batch).where(_e.position > _own_transaction))
+        count = max(count, delete_some(connection, event_batch, _e.position > _own_transaction, limit=limit))
+    return count >= limit
 
 
 def event_id(position: int, index: int) -> str:

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 Result = TypeVar("Result")
 ShowEvents = Callable[[EventBatch, tuple[str, ...]], list[NewDelivery]]
-Forget = Callable[[Connection, datetime], None]
+Forget = Callable[[Connection, datetime], bool]
 
 _LOOK_S = 1.0
 _LEASE = timedelta(seconds=120)
@@ -36,7 +36,8 @@ _ROWS_AT_ONCE = 100
 _MOST_WAITING = 2000  # of one webhook; beyond it events stay where they are until some are sent
 _AT_ONCE = 4  # deliveries of one webhook
 _THREADS = 8
-_PRUNE_EVERY = timedelta(minutes=10)
+_PRUNE_EVERY_S = 600.0
+_REST_S = 0.1  # between two steps, so that nobody waits for more than one
 _HISTORY = timedelta(days=7)
 _BACK_OFF_S = (5, 30, 120, 600, 1800, 3600)
 _GONE = 410
@@ -51,7 +52,9 @@ class Deliveries:
     """The webhooks' work in one process."""
 
     def __init__(self, installation: Installation, clock: Clock, show: ShowEvents, forget: Forget) -> None:
-        """Nothing happens before `run`. `show` turns events into what is sent; `forget` removes what else is old."""
+        """Nothing happens before `run`. `show` turns events into what is sent; `forget` removes some of what else is old,
+        and tells whether there may be more.
+        """
         settings = installation.settings
         self._installation = installation
         self._database = installation.database
@@ -66,10 +69,10 @@ class Deliveries:
         self._retention = timedelta(hours=settings.event_retention_h)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhook")
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._pruned_at: datetime | None = None
 
     async def run(self, *, look_s: float = _LOOK_S) -> None:
-        """Deliver until cancelled."""
+        """Deliver until cancelled, and forget beside it what is old."""
+        forgetting = asyncio.create_task(self._forget_now_and_then())
         try:
             while True:
                 try:
@@ -78,27 +81,41 @@ class Deliveries:
                     log.warning("webhooks cannot be looked at", exc_info=True)
                 await asyncio.sleep(look_s)
         finally:
-            for task in self._tasks.values():
+            for task in (forgetting, *self._tasks.values()):
                 task.cancel()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look(self) -> None:
         if not self._installation.engine.available:
             return
-        now = self._clock()
-        if self._pruned_at is None or now - self._pruned_at > _PRUNE_EVERY:
-            self._pruned_at = now
-            await self._write(lambda connection: self._prune(connection, now))
         for one in await self._read(lambda connection: store.list_webhooks(connection, state="active")):
             task = self._tasks.get(one.webhook_id)
             if task is None or task.done():
                 self._tasks[one.webhook_id] = asyncio.create_task(self._serve(one))
         self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
 
-    def _prune(self, connection: Connection, now: datetime) -> None:
-        forget_events(connection, now - self._retention)
-        store.forget_deliveries(connection, now - _HISTORY)
-        self._forget(connection, now)
+    async def _forget_now_and_then(self) -> None:
+        while True:
+            try:
+                if self._installation.engine.available:
+                    await self.prune()
+            except Exception:  # the next time tries again; the database's state is logged by the engine
+                log.warning("old events not deleted", exc_info=True)
+            await asyncio.sleep(_PRUNE_EVERY_S)
+
+    async def prune(self, *, rest_s: float = _REST_S) -> None:
+        """Delete what is too old in steps, each a unit of work of its own, so that no station waits for all of it."""
+        now = self._clock()
+        steps: tuple[Callable[[Connection], bool], ...] = (
+            lambda connection: forget_events(connection, now - self._retention),
+            lambda connection: store.forget_deliveries(connection, now - _HISTORY),
+            lambda connection: self._forget(connection, now),
+        )
+        for step in steps:
+            there_is_more = True
+            while there_is_more:
+                there_is_more = await self._write(step)
+                await asyncio.sleep(rest_s)
 
     async def _serve(self, one: Webhook) -> None:
         """Queue what happened for a webhook and send what is due, until nothing is."""

@@ -10,12 +10,13 @@ from typing import Literal, cast
 import msgspec
 from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
-from csms.db import as_fact
+from csms.db import as_fact, delete_some
 from csms.webhooks.models import webhook, webhook_delivery
 
 WebhookState = Literal["active", "paused", "disabled"]
 DeliveryState = Literal["waiting", "delivered", "failed"]
 TEST = "test"  # the type of the event that somebody asks for to try a webhook
+_FORGOTTEN_AT_ONCE = 2000
 
 _w, _d = webhook.c, webhook_delivery.c
 
@@ -241,7 +242,7 @@ def send_again(connection: Connection, delivery_id: int, now: datetime) -> None:
     connection.execute(statement.values(state="waiting", due_at=now))
 
 
-def forget_deliveries(connection: Connection, before: datetime) -> None:
-    """Remove deliveries that are over and older."""
+def forget_deliveries(connection: Connection, before: datetime, *, limit: int = _FORGOTTEN_AT_ONCE) -> bool:
+    """Remove some deliveries that are over and older; tell whether there may be more of them."""
     over = and_(_d.state != "waiting", _d.created_at < before)
-    connection.execute(delete(webhook_delivery).where(over))
+    return delete_some(connection, webhook_delivery, over, limit=limit) >= limit

@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from csms import clock
 from csms.charging import models
 from csms.config import Settings
+from csms.db import Database
+from csms.operations.event_models import event_batch
 from csms.operations.event_store import newest_position
 from csms.sealing import Sealer
 from csms.web.api import repetitions
 from csms.web.api.event_views import deliveries
 from csms.webhooks import signing, store
 from csms.webhooks.delivering import Deliveries, back_off
+from csms.webhooks.models import webhook_delivery
 from tests.conftest import settings_for
 from tests.support.receiver import Receiver, receiving
 from tests.support.world import CARD, World, open_world
@@ -244,3 +249,42 @@ def test_the_waits_grow_and_stop_growing() -> None:
     waits = [back_off(attempts).total_seconds() for attempts in range(1, 12)]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (5, 3600)
+
+
+async def test_what_is_old_is_deleted_in_small_units_of_work(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks.add("account.paid_in")
+    database = hooks.world.database
+    long_ago, old = hooks.now - timedelta(days=400), range(-4500, 0)
+    row = {"event_type": "account.paid_in", "body": "{}", "state": "delivered", "webhook_id": hooks.number}
+    row |= {"created_at": long_ago, "due_at": long_ago}
+    with database.unit_of_work() as connection:
+        connection.execute(
+            event_batch.insert(),
+            [{"position": each, "recorded_at": long_ago, "events_json": "[]"} for each in old],
+        )
+        connection.execute(webhook_delivery.insert(), [row | {"event_id": f"{each}"} for each in old])
+    await hooks.world.top_up(CARD, 500)
+    deleted: list[int] = []
+    whole = hooks.work._write
+
+    async def counting(change: Any) -> Any:
+        before = _count(database)
+        result = await whole(change)
+        deleted.append(before - _count(database))
+        return result
+
+    monkeypatch.setattr(hooks.work, "_write", counting)
+    await hooks.work.prune(rest_s=0)
+    assert sum(deleted) >= 9000
+    assert max(deleted) == 2000
+    with database.reading() as connection:
+        assert connection.execute(select(func.min(event_batch.c.recorded_at))).scalar_one() > long_ago
+        assert connection.execute(select(func.count()).select_from(webhook_delivery)).scalar_one() == 0
+    await hooks.look()
+    assert hooks.receiver.types() == ["account.paid_in"]
+
+
+def _count(database: Database) -> int:
+    with database.reading() as connection:
+        tables = (event_batch, webhook_delivery)
+        return sum(connection.execute(select(func.count()).select_from(each)).scalar_one() for each in tables)

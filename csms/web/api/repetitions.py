@@ -15,12 +15,14 @@ import msgspec
 from cryptography.fernet import Fernet
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
+from csms.db import delete_some
 from csms.web.api.models import api_repetition
 
 HEADER = "Idempotency-Key"
 PATTERN = "^[!-~]{1,80}$"
 KEPT = timedelta(hours=48)
 INTERRUPTED_AFTER = timedelta(seconds=180)  # longer than the longest wait of an endpoint
+_FORGOTTEN_AT_ONCE = 500  # their answers may be long
 _VALID = re.compile(PATTERN)
 _r = api_repetition.c
 
@@ -89,9 +91,9 @@ def take_over(connection: Connection, asked: Claim, now: datetime) -> bool:
     return connection.execute(statement.values(begun_at=now)).rowcount == 1
 
 
-def forget(connection: Connection, now: datetime) -> None:
-    """Remove what is older than it is kept."""
-    connection.execute(delete(api_repetition).where(_r.begun_at < now - KEPT))
+def forget(connection: Connection, now: datetime, *, limit: int = _FORGOTTEN_AT_ONCE) -> bool:
+    """Remove some of what is older than it is kept; tell whether there may be more of it."""
+    return delete_some(connection, api_repetition, _r.begun_at < now - KEPT, limit=limit) >= limit
 
 
 def cipher(secret: str) -> Fernet:
