@@ -4,7 +4,6 @@ A request is checked when it comes and signed afterwards, by the built-in author
 then goes to the station as a command, whose answer says whether it took it (Security Whitepaper, A02, A03, M03 to M05).
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -234,28 +233,21 @@ def issue(asked: IssueCertificate, working_set: WorkingSet, now: datetime) -> De
     )
 
 
-def noting(
-    decide: Callable[[Connect, WorkingSet, datetime], Decision[Any]],
-) -> Callable[[Connect, WorkingSet, datetime], Decision[Any]]:
+def noting(asked: Connect, decision: Decision[Any], working_set: WorkingSet, now: datetime) -> Decision[Any]:  # noqa: ARG001 - a rule beside charging takes these
     """Note with which client certificate a charge point came, and that it reached a higher profile."""
-
-    def decided(asked: Connect, working_set: WorkingSet, now: datetime) -> Decision[Any]:
-        decision = decide(asked, working_set, now)
-        outcome = decision.outcome
-        if not isinstance(outcome, Admitted):
-            return decision
-        more: list[object] = []
-        shown = asked.certificate
-        if shown is not None and outcome.security_profile == 3:  # noqa: PLR2004 - TLS with client certificates
-            subject = f"CN={shown.common_name}" + (f",O={shown.organization}" if shown.organization else "")
-            more.append(CertificateShown(outcome.charge_point_id, shown.fingerprint, subject[:300], shown.not_after))
-        for one in decision.intents:
-            if isinstance(one, ProfileReached):
-                what = f"connected with profile {one.security_profile}; lower ones are refused from now on"
-                more.append(of_ours(one.charge_point_id, "SecurityProfileRaised", what, now))
-        return Decision(outcome, (*decision.intents, *more)) if more else decision
-
-    return decided
+    outcome = decision.outcome
+    if not isinstance(outcome, Admitted):
+        return decision
+    more: list[object] = []
+    shown = asked.certificate
+    if shown is not None and outcome.security_profile == 3:  # noqa: PLR2004 - TLS with client certificates
+        subject = f"CN={shown.common_name}" + (f",O={shown.organization}" if shown.organization else "")
+        more.append(CertificateShown(outcome.charge_point_id, shown.fingerprint, subject[:300], shown.not_after))
+    for one in decision.intents:
+        if isinstance(one, ProfileReached):
+            what = f"connected with profile {one.security_profile}; lower ones are refused from now on"
+            more.append(of_ours(one.charge_point_id, "SecurityProfileRaised", what, now))
+    return Decision(outcome, (*decision.intents, *more)) if more else decision
 
 
 # --- What follows from answers ----------------------------------------------------------------------------------------

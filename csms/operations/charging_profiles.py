@@ -6,7 +6,7 @@ Knows commands and their answers; not who asked on which page.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from csms.billing.books import Decision, normalize_id_tag
+from csms.charging.credit_guard import GuardDue
 from csms.charging.facts import Command, Transaction
 from csms.charging.working_set import WorkingSet
 from csms.operations.profile_schedules import (
@@ -239,23 +240,16 @@ def _read(payload: str, kind: type[Any]) -> Any:  # noqa: ANN401 - one of the ca
 
 # --- the credit guard's limit, bounded by what people installed -------------------------------------------------------
 
-Decide = Callable[[Any, WorkingSet, datetime], Decision[Any]]
 
-
-def bounded(decide: Decide) -> Decide:
-    """Bound the limits that a rule tells a station by the profiles that people installed there.
+def bounded(asked: GuardDue, decision: Decision[Any], working_set: WorkingSet, now: datetime) -> Decision[Any]:  # noqa: ARG001 - a rule beside charging takes these
+    """Bound the limits that the guard tells a station by the profiles that people installed there.
 
     The guard's limit stands above them (its stack level is the highest), so it would lift what they hold down.
     """
-
-    def deciding(asked: Any, working_set: WorkingSet, now: datetime) -> Decision[Any]:  # noqa: ANN401 - any input
-        decision = decide(asked, working_set, now)
-        found = working_set.more.get(LOADED)
-        if not found:
-            return decision
-        return Decision(decision.outcome, tuple(_bounded(one, found, working_set) for one in decision.intents))
-
-    return deciding
+    found = working_set.more.get(LOADED)
+    if not found:
+        return decision
+    return Decision(decision.outcome, tuple(_bounded(one, found, working_set) for one in decision.intents))
 
 
 def _bounded(intent: object, found: dict[Any, Any], working_set: WorkingSet) -> object:

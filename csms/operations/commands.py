@@ -4,7 +4,6 @@ A batch is a row, and a command for each charge point; how far it is, the comman
 is still queued. The store brings what is named here; one command and its answers are charging's matter.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from csms.billing.books import Decision
 from csms.charging.command_ends import rebooted
 from csms.charging.command_queue import QueueCommand, expired
 from csms.charging.facts import Command, CommandSecret
-from csms.charging.stations import Boot
+from csms.charging.stations import Boot, Booted
 from csms.charging.working_set import Names, WorkingSet
 from csms.masking import MASK
 
@@ -133,13 +132,8 @@ def forget_secret(command: Command, working_set: WorkingSet, now: datetime) -> t
 
 
 def answering_resets(
-    decide: Callable[[Boot, WorkingSet, datetime], Decision[Any]],
-) -> Callable[[Boot, WorkingSet, datetime], Decision[Any]]:
+    said: Boot, decision: Decision[Booted], working_set: WorkingSet, now: datetime
+) -> Decision[Booted]:
     """Let a boot answer the resets that were sent to its charge point and not answered."""
-
-    def decided(said: Boot, working_set: WorkingSet, now: datetime) -> Decision[Any]:
-        decision = decide(said, working_set, now)
-        resets = rebooted(said.charge_point_id, working_set, now)
-        return Decision(decision.outcome, (*decision.intents, *resets)) if resets else decision
-
-    return decided
+    resets = rebooted(said.charge_point_id, working_set, now)
+    return Decision(decision.outcome, (*decision.intents, *resets))

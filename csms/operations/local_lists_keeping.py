@@ -157,16 +157,11 @@ def _follow(
     return _go_on(after, wanted, command.requested_by, working_set, now)
 
 
-def replacing(decide: Any) -> Any:  # noqa: ANN401 - a rule of the engine, and one
-    """Return the rule of JoinCard with what a replaced card means for the lists in which it was chosen."""
-
-    def decided(asked: JoinCard, working_set: WorkingSet, now: datetime) -> Decision[Any]:
-        decision: Decision[Any] = decide(asked, working_set, now)
-        if not asked.replaces or not isinstance(decision.outcome, Joined) or decision.outcome.repeated:
-            return decision
-        return Decision(decision.outcome, (*decision.intents, CardReplaced(asked.id_tag, asked.new_id_tag)))
-
-    return decided
+def replacing(asked: JoinCard, decision: Decision[Any], working_set: WorkingSet, now: datetime) -> Decision[Any]:  # noqa: ARG001 - a rule beside charging takes these
+    """Add to the decision of JoinCard what a replaced card means for the lists in which it was chosen."""
+    if not asked.replaces or not isinstance(decision.outcome, Joined) or decision.outcome.repeated:
+        return decision
+    return Decision(decision.outcome, (*decision.intents, CardReplaced(asked.id_tag, asked.new_id_tag)))
 
 
 def wanted_of(

@@ -4,7 +4,7 @@ The charge point decides; what is known here follows from what it answers and re
 (OCPP 1.6, 5.13 and 5.3). A reservation holds no credit and charges nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -27,8 +27,6 @@ _OUT_OF_ORDER = frozenset({"Faulted", "Unavailable"})
 _CLOCKS = timedelta(minutes=5)  # a start is no use of a reservation that was made so much later
 _EARLY = timedelta(minutes=2)  # a connector that is freed so shortly before the end was freed by the end
 _STALE = timedelta(seconds=2)  # a status is told to the second
-
-Decide = Callable[[Any, WorkingSet, Any], Decision[Any]]
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -196,15 +194,12 @@ def _unanswered(command: Command) -> str:
     return f"Cancelling it failed: {command.failure or command.state}."[:300]
 
 
-def using(decide: Decide) -> Decide:
-    """Return the rule of StartTransaction with what it means for reservations."""
-
-    def decided(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Decision[Started]:
-        decision: Decision[Started] = decide(said, working_set, now)
-        used = _used(said, decision.outcome.transaction_id, working_set, now)
-        return Decision(decision.outcome, (*decision.intents, *used))
-
-    return decided
+def using(
+    said: StartTransaction, decision: Decision[Started], working_set: WorkingSet, now: datetime
+) -> Decision[Started]:
+    """Add to the decision of StartTransaction what it means for reservations."""
+    used = _used(said, decision.outcome.transaction_id, working_set, now)
+    return Decision(decision.outcome, (*decision.intents, *used))
 
 
 def _used(
@@ -249,14 +244,11 @@ def _with_transaction(one: Reservation, transaction_id: int, now: datetime) -> R
     return msgspec.structs.replace(one, state="used", reason="", transaction_id=transaction_id, ended_at=now)
 
 
-def watching(decide: Decide) -> Decide:
-    """Return the rule of StatusNotification with what it means for reservations."""
-
-    def decided(said: StatusNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:
-        decision: Decision[None] = decide(said, working_set, now)
-        return Decision(decision.outcome, (*decision.intents, *_reported(said, working_set, now)))
-
-    return decided
+def watching(
+    said: StatusNotification, decision: Decision[None], working_set: WorkingSet, now: datetime
+) -> Decision[None]:
+    """Add to the decision of StatusNotification what it means for reservations."""
+    return Decision(decision.outcome, (*decision.intents, *_reported(said, working_set, now)))
 
 
 def _reported(said: StatusNotification, working_set: WorkingSet, now: datetime) -> tuple[Reservation, ...]:

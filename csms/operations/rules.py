@@ -1,7 +1,8 @@
 """The rules of an installation: charging's own, and those of operations.
 
-A family of operations adds its inputs to `_DECIDERS`, what follows from the answer of a command to `_FOLLOW_UPS`, what
-has to be loaded to `_LOADERS` and the rows that its facts become to `_WRITERS`. Lists only; decides nothing.
+A family of operations adds its inputs to `_DECIDERS`, what charging's own decisions mean for it to `_BESIDE`, what
+follows from the answer of a command to `_FOLLOW_UPS`, what has to be loaded to `_LOADERS` and the rows that its facts
+become to `_WRITERS`. Lists only; decides nothing.
 """
 
 from collections import ChainMap
@@ -41,6 +42,7 @@ from csms.operations import (
     transfers,
     webhook_alarms,
 )
+from csms.operations.beside import Extra, beside
 
 _DECIDERS: dict[type, Decide] = {
     commands.QueueBatch: commands.queue_batch,
@@ -48,17 +50,11 @@ _DECIDERS: dict[type, Decide] = {
     CancelCommand: cancel,
     data_transfers.TakeDataTransfer: data_transfers.take,
     ExpireCommands: expire,
-    Boot: commands.answering_resets(transfer_progress.watching_boots(engine.DECIDERS[Boot])),
     transfers.QueueTransfer: transfers.queue_transfer,
     transfers.ReviewTransfers: transfers.review,
     transfer_progress.TransferStatus: transfer_progress.said_status,
-    StartTransaction: reservations.using(engine.DECIDERS[StartTransaction]),
-    StatusNotification: reservations.watching(engine.DECIDERS[StatusNotification]),
     reservations.ExpireReservations: reservations.expire,
     local_lists_keeping.KeepList: local_lists_keeping.keep,
-    JoinCard: local_lists_keeping.replacing(engine.DECIDERS[JoinCard]),
-    GuardDue: charging_profiles.bounded(engine.DECIDERS[GuardDue]),
-    Connect: certificates.noting(engine.DECIDERS[Connect]),
     security_events.SecurityNotification: security_events.notified,
     certificates.AskForCertificate: certificates.ask,
     certificates.IssueCertificate: certificates.issue,
@@ -66,6 +62,16 @@ _DECIDERS: dict[type, Decide] = {
     link_security.SetProfile: link_security.set_profile,
     link_security.AskRenewal: link_security.ask_renewal,
     link_security.NoteEnds: link_security.note_ends,
+}
+
+# What charging's decisions mean for operations: the rules that run after charging's own, in this order.
+_BESIDE: dict[type, tuple[Extra, ...]] = {
+    Boot: (transfer_progress.watching_boots, commands.answering_resets),
+    StartTransaction: (reservations.using,),
+    StatusNotification: (reservations.watching,),
+    JoinCard: (local_lists_keeping.replacing,),
+    GuardDue: (charging_profiles.bounded,),
+    Connect: (certificates.noting,),
 }
 
 # What may end a command: its answer, or else its time, an operator, the charge point's reconnecting or its boot.
@@ -129,6 +135,9 @@ _WRITERS: dict[type, Writer] = {
     **transfer_store.WRITERS,
     **security_store.WRITERS,
 }
+
+for _kind, _extras in _BESIDE.items():
+    _DECIDERS[_kind] = beside(engine.DECIDERS[_kind], *_extras)
 
 for _kind in _ENDS:
     _decide = _DECIDERS.get(_kind) or engine.DECIDERS[_kind]

@@ -4,16 +4,14 @@ FirmwareStatusNotification and DiagnosticsStatusNotification (OCPP 1.6, 4.5 and 
 was sent is meant. Those of the Security Whitepaper name it; one that nobody knows is kept for the station alone.
 """
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from csms.billing.books import Decision
 from csms.charging.facts import AlarmOver
-from csms.charging.stations import Boot
+from csms.charging.stations import Boot, Booted
 from csms.charging.working_set import Names, WorkingSet
 from csms.operations.transfers import (
     AT,
@@ -135,14 +133,9 @@ def _meant(said: TransferStatus, working_set: WorkingSet, now: datetime) -> Tran
 _BOOTS_IN = frozenset({"Downloaded", "SignatureVerified", "Installing", "InstallRebooting", "InstallScheduled"})
 
 
-def watching_boots(decide: Callable[..., Decision[Any]]) -> Callable[..., Decision[Any]]:
-    """Return the rule of a boot, which goes on with the firmware updates of the station."""
-
-    def booted(said: Boot, working_set: WorkingSet, now: datetime) -> Decision[Any]:
-        decision = decide(said, working_set, now)
-        return Decision(decision.outcome, (*decision.intents, *after_boot(said, working_set, now)))
-
-    return booted
+def watching_boots(said: Boot, decision: Decision[Booted], working_set: WorkingSet, now: datetime) -> Decision[Booted]:
+    """Let a boot go on with the firmware updates of the station."""
+    return Decision(decision.outcome, (*decision.intents, *after_boot(said, working_set, now)))
 
 
 def after_boot(said: Boot, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
