@@ -7,11 +7,12 @@ payload means.
 from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
+from hmac import digest
 
 import msgspec
 
 from csms.billing.books import Decision
-from csms.charging.facts import UNNUMBERED, Command, CommandSecret, CommandState, Transaction
+from csms.charging.facts import UNNUMBERED, ChargePoint, Command, CommandSecret, CommandState, Transaction
 from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
@@ -19,6 +20,9 @@ SETTINGS = "settings"  # who asks for the commands of the plan of settings
 DISPLAY = "display"  # who asks for what displays show
 MASKED_KEY = "(made when it is sent)"  # stands for a key in the row of its command, before and after it is sent
 SECRETS = "command secrets"  # what a loader brings: whole payloads by the number of their command
+KEY_SECRET = "what keys are made from"  # noqa: S105 - the same: a secret, by this very name
+_KEY_BYTES = 20  # the most that the Security Whitepaper takes (A00.FR.204)
+_KEY_UNSETTLED = "it may have taken an earlier key: wait until it connects with that one, or set its key by hand"
 _MAX_ATTEMPTS = 5
 _TRIGGER_LIFETIME = timedelta(seconds=20)
 
@@ -56,9 +60,7 @@ class ClaimCommand(msgspec.Struct, frozen=True):
 
     charge_point_id: int
     is_pending: bool = False  # it was not accepted yet (OCPP 1.6, 4.2)
-    new_key: str = ""  # hex, with the salt and the hash to store, should the command be one that sets a key
-    new_salt: str = ""
-    new_hash: str = ""
+    new_salt: str = ""  # random hex, should the command be one that sets a key
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
@@ -148,12 +150,11 @@ def claim(asked: ClaimCommand, working_set: WorkingSet, now: datetime) -> Decisi
             intents.append(expired(command, "the charge point was not there in time", now))
             continue
         sent = msgspec.structs.replace(command, state="sent", sent_at=now, attempts=command.attempts + 1)
-        secret_json = working_set.more.get(SECRETS, {}).get(command.command_id)
-        if secret_json is not None:
-            return _with_secret(sent, asked, secret_json, tuple(intents))
-        if asks_for_key(sent):
-            return _with_key(sent, asked, tuple(intents))
-        return Decision(sent, (*intents, sent))
+        whole, offers = _whole(sent, asked, working_set)
+        if whole is None:
+            intents.append(msgspec.structs.replace(command, state="failed", answered_at=now, failure=_KEY_UNSETTLED))
+            continue
+        return Decision(whole, (*intents, sent, *offers))
     return Decision(None, tuple(intents))
 
 
@@ -223,26 +224,56 @@ def _patience(command: Command) -> int:
     return 2 if is_of_plan(command) else 1 if command.requested_by == DISPLAY else 0
 
 
-def _with_key(sent: Command, asked: ClaimCommand, intents: tuple[object, ...]) -> Decision[Command | None]:
-    """Put a fresh key into the call; of it only the hash is stored, as an offer that the charge point may take."""
-    payload = msgspec.json.encode({"key": "AuthorizationKey", "value": asked.new_key}).decode()
-    offer = KeyOffer(sent.charge_point_id, asked.new_salt, asked.new_hash)
-    return Decision(msgspec.structs.replace(sent, payload_json=payload), (*intents, sent, offer))
+def _whole(sent: Command, asked: ClaimCommand, working_set: WorkingSet) -> tuple[Command | None, tuple[KeyOffer, ...]]:
+    """Put what is masked in the row into the call, and offer its key; None where another key may have been taken.
 
-
-def _with_secret(
-    sent: Command, asked: ClaimCommand, secret_json: str, intents: tuple[object, ...]
-) -> Decision[Command | None]:
-    """Put what is masked in the row into the call. A key that somebody chose is offered like one that we made."""
-    whole = msgspec.structs.replace(sent, payload_json=secret_json)
+    A charge point may have taken a key though its answer, or the call, was lost. Such a key stays offered until that is
+    settled, and until then no other one is sent: whatever is lost, the charge point has one of two keys known here.
+    """
+    secret_json = working_set.more.get(SECRETS, {}).get(sent.command_id)
     if not is_key_change(sent):
-        return Decision(whole, (*intents, sent))
+        return (sent if secret_json is None else msgspec.structs.replace(sent, payload_json=secret_json)), ()
+    charge_point = working_set.charge_points[sent.charge_point_id]
+    is_open = charge_point.new_key_salt is not None
+    salt = charge_point.new_key_salt or f"{_mark(sent)}{asked.new_salt[:16]}"
+    if secret_json is None:
+        key = _derived_key(charge_point, salt, working_set)
+        secret_json = msgspec.json.encode({"key": "AuthorizationKey", "value": key.hex()}).decode()
+    else:
+        key = _chosen_key(secret_json)
+    key_hash = sha256(bytes.fromhex(salt) + key).hexdigest()
+    if not key or (is_open and key_hash != charge_point.new_key_hash):
+        return None, ()
+    whole = msgspec.structs.replace(sent, payload_json=secret_json)
+    return whole, (() if is_open else (KeyOffer(sent.charge_point_id, salt, key_hash),))
+
+
+def _derived_key(charge_point: ChargePoint, salt: str, working_set: WorkingSet) -> bytes:
+    """Make the key that an offer with this salt stands for: the same one as long as it is open, so that it can be sent
+    again without being kept. Once the key before it is forgotten nobody can make it any more.
+    """
+    secret: bytes | None = working_set.more.get(KEY_SECRET, {}).get(KEY_SECRET)
+    if secret is None:
+        return b""
+    about = f"{charge_point.charge_point_id} {salt} {charge_point.key_salt} {charge_point.key_hash}"
+    return digest(secret, about.encode(), "sha256")[:_KEY_BYTES]
+
+
+def _chosen_key(secret_json: str) -> bytes:
     value = msgspec.json.decode(secret_json.encode(), type=_Value).value
-    key = value.encode()
     with suppress(ValueError):  # no hex text: the text itself is the key
-        key = bytes.fromhex(value)
-    digest = sha256(bytes.fromhex(asked.new_salt) + key).hexdigest()
-    return Decision(whole, (*intents, sent, KeyOffer(sent.charge_point_id, asked.new_salt, digest)))
+        return bytes.fromhex(value)
+    return value.encode()
+
+
+def _mark(command: Command) -> str:
+    return f"{command.command_id:016x}"
+
+
+def is_offered_by(command: Command, charge_point: ChargePoint) -> bool:
+    """Tell whether the open offer of a key was made by the only sending of this command."""
+    salt = charge_point.new_key_salt
+    return salt is not None and command.attempts == 1 and salt.startswith(_mark(command))
 
 
 def is_of_plan(command: Command) -> bool:
@@ -252,8 +283,9 @@ def is_of_plan(command: Command) -> bool:
 
 def is_key_change(command: Command) -> bool:
     """Tell whether a command gives a charge point a key: one that is made when it is sent, or that somebody chose."""
-    names_key = '"key":"authorizationkey"' in command.payload_json.casefold()
-    return asks_for_key(command) or (command.action == "ChangeConfiguration" and names_key)
+    if command.action != "ChangeConfiguration":
+        return False
+    return asks_for_key(command) or '"key":"authorizationkey"' in command.payload_json.casefold()
 
 
 def asks_for_key(command: Command) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging import display, prepaid_settings
-from csms.charging.command_queue import MASKED_KEY, SETTINGS, is_of_plan
+from csms.charging.command_queue import MASKED_KEY, SETTINGS, is_of_plan, is_offered_by
 from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, ChargePoint, Command, KeyChange
 from csms.charging.prepaid_settings import AUTHORIZATION_KEY, CACHE, OWN_KEY, Reported, Wish
 from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
@@ -158,13 +158,17 @@ def after_step(command: Command, working_set: WorkingSet, now: datetime) -> tupl
 
 
 def key_answered(command: Command, working_set: WorkingSet) -> tuple[object, ...]:
-    """Switch to the key that was offered once it is taken; without an answer both are let in (see `stations`)."""
+    """Switch to the key that was offered once it is taken; as long as nobody knows, both are let in (`admission`).
+
+    A refusal ends an offer only where this key was sent once: an earlier sending may have been taken.
+    """
     charge_point = working_set.charge_points[command.charge_point_id]
     if command.answer_json is None or charge_point.new_key_hash is None:
         return ()
     offer_over = KeyOffer(charge_point.charge_point_id, None, None)
     if command.state != "accepted":
-        return (offer_over,)
+        was_refused = command.state == "rejected" and is_offered_by(command, charge_point)
+        return (offer_over,) if was_refused else ()
     if _answer_of(command).status == "RebootRequired":
         return ()  # until its boot it comes with the old one; the first connection with the new one decides
     return (switch_of(charge_point), offer_over)

@@ -27,6 +27,7 @@ from csms.charging.facts import (
     Watch,
     watch_of,
 )
+from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
 _OF_RESERVATIONS = frozenset({"Available", "Faulted", "Reserved", "Unavailable"})  # that say something of them
@@ -298,4 +299,6 @@ def change_key(asked: ChangeKey, working_set: WorkingSet, now: datetime) -> Deci
     if asked.key_hash is None and profile in {1, 2}:  # which needs one
         key = before.key_salt, before.key_hash
     changed = KeyChange(known, profile, *key)
-    return Decision(known, (changed,))
+    if asked.key_hash is None or before.new_key_hash is None:
+        return Decision(known, (changed,))
+    return Decision(known, (changed, KeyOffer(known, None, None)))  # whoever sets it knows what the charge point has

@@ -19,7 +19,7 @@ from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
 from csms.charging import evidence, models, places, settings_store, spending
-from csms.charging.command_queue import drives_settings
+from csms.charging.command_queue import drives_settings, is_key_change
 from csms.charging.facts import (
     Alarm,
     AuthorizationRefusal,
@@ -102,7 +102,8 @@ def load(
         for row in _rows(connection, statement, keys):
             working_set.commands[row[0]] = Command(*row)
     names.settings_at.update(one.charge_point_id for one in working_set.commands.values() if drives_settings(one))
-    unloaded = names.settings_at - set(working_set.charge_points)
+    keyed = {one.charge_point_id for one in working_set.commands.values() if is_key_change(one)}
+    unloaded = (names.settings_at | keyed) - set(working_set.charge_points)
     _take_charge_points(working_set, _rows(connection, _CHARGE_POINTS_BY_ID, unloaded))
     for row in _rows(connection, _COMMANDS_WAITING, names.settings_at - names.commands_at):
         working_set.commands.setdefault(row[0], Command(*row))

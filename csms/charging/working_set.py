@@ -230,6 +230,7 @@ def _take_new_charge_point(working_set: WorkingSet, new: NewChargePoint) -> None
 
 def _take_key_change(working_set: WorkingSet, one: KeyChange) -> None:
     working_set.key_changes.append(one)
+    _know(working_set, one)
 
 
 def _take_reading(working_set: WorkingSet, one: Reading) -> None:
@@ -335,7 +336,7 @@ def _take_unplugged(working_set: WorkingSet, one: Unplugged) -> None:
         working_set.transactions[one.transaction_id] = replace(known, unplugged_at=one.unplugged_at)
 
 
-def _know(working_set: WorkingSet, one: SettingsState | KeyOffer | ProfileReached) -> None:
+def _know(working_set: WorkingSet, one: SettingsState | KeyOffer | ProfileReached | KeyChange) -> None:
     """Let later inputs of the batch see what is written beside the charge point's own row."""
     known = working_set.charge_points.get(one.charge_point_id)
     if known is not None:

@@ -20,7 +20,6 @@ from csms.charging import models
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.engine import Engine
 from csms.charging.facts import Command
-from csms.charging.stations import hash_key
 from csms.clock import monotonic_s
 from csms.commands.answers import CommandUnsendable, judge, write_call
 from csms.connections import Connections, Link
@@ -32,7 +31,7 @@ log = structlog.get_logger()
 
 _SHORTEST_TIMEOUT_S = 5.0
 _MOST_UNANSWERED = 8  # calls of one charge point whose late answers are still known
-_KEY_BYTES, _SALT_BYTES = 20, 16
+_SALT_BYTES = 16
 _WAITING = select(models.command.c.charge_point_id).where(models.command.c.state == "queued").distinct()
 
 
@@ -177,6 +176,5 @@ class Dispatcher:
 
 
 def _claim(link: Link) -> ClaimCommand:
-    """Ask for the next command, and bring a fresh key in case it is one that sets a key."""
-    key, salt = secrets.token_bytes(_KEY_BYTES), secrets.token_hex(_SALT_BYTES)
-    return ClaimCommand(link.charge_point_id, not link.accepted, key.hex(), salt, hash_key(key, salt))
+    """Ask for the next command, and bring a fresh salt in case it is one that sets a key."""
+    return ClaimCommand(link.charge_point_id, not link.accepted, secrets.token_hex(_SALT_BYTES))

@@ -1,7 +1,8 @@
 """Keeps the keys and passwords of commands sealed in the database, from the wish until the command is decided.
 
 Wraps the rules of an installation: facts are sealed before they are written and opened after they are loaded, so no
-rule knows of it. A secret that cannot be opened here makes a call that cannot be sent.
+rule knows of it. A secret that cannot be opened here makes a call that cannot be sent. Also brings what keys that we
+make are derived from.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection as Sql
 
-from csms.charging.command_queue import SECRETS
+from csms.charging.command_queue import KEY_SECRET, SECRETS, asks_for_key
 from csms.charging.engine import Rules
 from csms.charging.facts import CommandSecret
 from csms.charging.working_set import Names, WorkingSet
@@ -30,6 +31,8 @@ def sealed(rules: Rules, sealer: Sealer) -> Rules:
         kept = working_set.more.get(SECRETS)
         if kept:
             working_set.more[SECRETS] = {key: sealer.open(text) or _unsendable() for key, text in kept.items()}
+        if any(asks_for_key(one) for one in working_set.commands.values()):
+            working_set.more[KEY_SECRET] = {KEY_SECRET: sealer.derive(KEY_SECRET)}
 
     writers = {**rules.writers, CommandSecret: write}
     return dataclasses.replace(rules, loaders=(*rules.loaders, opened), writers=writers)
