@@ -1,6 +1,7 @@
 """Rows of charging profiles: set-wise writers for the engine, its loader, and what pages and the API read.
 
-Decides nothing. A TxProfile is gone with its transaction: it is left out when read, and deleted with the next write.
+Decides nothing. A TxProfile is gone with its transaction, and that of a remote start which began none after a while: it
+is left out when read, and deleted with a later write.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from csms.charging import models
 from csms.charging.facts import Transaction
 from csms.charging.working_set import Names, WorkingSet
-from csms.db import Many, any_of, as_fact
+from csms.db import Instant, Many, any_of, as_fact
 from csms.operations.charging_profile_models import composite_schedule, installed_profile, limit_refusal
 from csms.operations.charging_profiles import (
     GUARD,
@@ -49,6 +50,7 @@ _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.in
 _CHANGING = frozenset({"SetChargingProfile", "ClearChargingProfile"})
 LONGEST_COMPOSITE_S = 7 * 86_400
 _NEVER_BEGUN = timedelta(minutes=15)  # a remote start whose transaction has not begun by then begins none
+_NEVER_HEARD_OF = timedelta(days=1)  # one that began without a link is told of later; until then its profile is kept
 
 # --- written by the engine --------------------------------------------------------------------------------------------
 
@@ -90,6 +92,12 @@ _FORGET_ENDED = Many(
     delete(installed_profile).where(_installed.charge_point_id == _number("b_at"), _ENDED),
     ["b_at"],
 )
+_FORGET = Many(
+    delete(installed_profile).where(
+        _installed.charge_point_id == _number("b_at"), _installed.profile_id == _number("b_id")
+    ),
+    ["b_at", "b_id"],
+)
 _INSTALL = Many(insert(installed_profile), ProfileInstalled.__struct_fields__)
 _row, _composite_row = attrgetter(*ProfileInstalled.__struct_fields__), attrgetter(*CompositeAnswered.__struct_fields__)
 
@@ -100,7 +108,7 @@ def write_cleared(connection: Sql, facts: Sequence[ProfilesCleared], now: dateti
     _CLEAR.execute(connection, sorted(rows))
 
 
-def write_installed(connection: Sql, facts: Sequence[ProfileInstalled], now: datetime) -> None:  # noqa: ARG001 - a writer's signature
+def write_installed(connection: Sql, facts: Sequence[ProfileInstalled], now: datetime) -> None:
     """Put what stations took in the place of what it replaces; of one key the last counts."""
     latest = {(one.charge_point_id, one.profile_id): one for one in facts}
     ordered = [one for _, one in sorted(latest.items())]
@@ -115,9 +123,28 @@ def write_installed(connection: Sql, facts: Sequence[ProfileInstalled], now: dat
         )
         for one in ordered
     ]
-    _FORGET_ENDED.execute(connection, [(at,) for at in sorted({one.charge_point_id for one in ordered})])
+    places = sorted({one.charge_point_id for one in ordered})
+    _FORGET_ENDED.execute(connection, [(at,) for at in places])
+    _forget_remote_starts(connection, places, now)
     _REPLACE.execute(connection, replaced)
     _INSTALL.execute(connection, [_row(one) for one in ordered])
+
+
+def _forget_remote_starts(connection: Sql, places: list[int], now: datetime) -> None:
+    """Delete what came with remote starts that are over, or that began nothing."""
+    rows = connection.execute(_OF_REMOTE_STARTS, {"keys": places, "before": now - _NEVER_HEARD_OF})
+    over = [(row.charge_point_id, row.profile_id) for row in rows if row.state == "ended" or not _has_begun(row)]
+    _FORGET.execute(connection, sorted(over))
+
+
+def _has_begun(row: Any) -> bool:  # noqa: ANN401 - a row of `_THERE`
+    """Tell whether the transaction that was found for a remote start can be its own: the card's next one, a day later,
+    is not. In Python, since SQLite cannot add to a moment.
+    """
+    if row.of is None:
+        return False
+    waited: timedelta = min(row.started_at, row.recorded_at) - row.installed_at
+    return waited < _NEVER_BEGUN
 
 
 def _upsert_composite(dialect: str) -> Any:  # noqa: ANN401 - each dialect has its own Insert
@@ -182,8 +209,18 @@ _FIRST = (
 _there = select(*installed_profile.c, func.coalesce(_installed.transaction_id, _FIRST).label("of")).subquery("there")
 _THERE = _there.outerjoin(models.charging_transaction, _tx.id == _there.c.of)
 _HOLDS = or_(_tx.state.is_(None), _tx.state != "ended")
+_BEGUN = (_there.c.of, _there.c.installed_at, _tx.started_at, _tx.recorded_at)  # what `_has_begun` looks at
+_OF_REMOTE_STARTS = (
+    select(_there.c.charge_point_id, _there.c.profile_id, _tx.state, *_BEGUN)
+    .select_from(_THERE)
+    .where(
+        any_of(_there.c.charge_point_id, "keys"),
+        _there.c.id_tag.is_not(None),
+        _there.c.installed_at <= bindparam("before", type_=Instant),
+    )
+)
 _PLACED = (
-    select(_there.c.charge_point_id, _there.c.connector_id, _there.c.profile_json, _there.c.id_tag, _there.c.of)
+    select(_there.c.charge_point_id, _there.c.connector_id, _there.c.profile_json, _there.c.id_tag, *_BEGUN)
     .select_from(_THERE)
     .where(any_of(_there.c.charge_point_id, "keys"), _there.c.requested_by != GUARD, _HOLDS)
 )
@@ -210,7 +247,7 @@ def load(connection: Sql, names: Names, working_set: WorkingSet) -> None:
         for row in connection.execute(_PLACED, keys):
             one = read_placed(row.connector_id, row.profile_json)
             if one is not None and row.id_tag is not None:  # only now it is known whose it is
-                whose = msgspec.structs.replace(one.profile, transaction_id=row.of or 0)
+                whose = msgspec.structs.replace(one.profile, transaction_id=row.of if _has_begun(row) else 0)
                 one = Placed(one.connector_id, whose)
             placed.setdefault(row.charge_point_id, []).extend(() if one is None else (one,))
         if placed:
@@ -289,7 +326,8 @@ def list_installed(
 ) -> list[InstalledProfile]:
     """Return what stations have, without what ended with its transaction; of one station, or of a range of ids."""
     columns = [_there.c[name] for name in InstalledProfile.__struct_fields__]
-    statement = select(*columns, _there.c.of, _tx.connector_id.label("where")).select_from(_THERE).where(_HOLDS)
+    more = (_there.c.of, _tx.connector_id.label("where"), _tx.started_at, _tx.recorded_at)
+    statement = select(*columns, *more).select_from(_THERE).where(_HOLDS)
     if charge_point_id is not None:
         statement = statement.where(_there.c.charge_point_id == charge_point_id)
     if profile_ids is not None:
@@ -299,8 +337,8 @@ def list_installed(
     )
     found = []
     for row in connection.execute(ordered):
-        one = as_fact(InstalledProfile, row[:-2])
-        if one.id_tag is not None and row.of is not None:
+        one = as_fact(InstalledProfile, row[: -len(more)])
+        if one.id_tag is not None and _has_begun(row):
             one = msgspec.structs.replace(one, transaction_id=row.of, connector_id=row.where)
         elif one.id_tag is not None and now - one.installed_at >= _NEVER_BEGUN:
             continue  # its card began nothing

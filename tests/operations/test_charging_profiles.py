@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from csms.commands import profiles as commands
 from csms.commands.answers import write_call
 from csms.config import Settings
 from csms.installation import open_installation
+from csms.operations.charging_profile_models import installed_profile
 from csms.operations.charging_profiles_store import InstalledProfile, find_refusal, list_installed
 from csms.operations.profile_library import (
     LibraryProfile,
@@ -212,6 +214,42 @@ def test_the_profile_of_a_remote_start_that_began_nothing_is_gone_after_a_while(
     assert ids(evening) == [(1, 1)]
     evening.pass_s(16 * 60)
     assert ids(evening) == []
+
+
+def test_the_profile_of_a_remote_start_that_began_nothing_bounds_no_later_charge_and_is_deleted(
+    evening: Evening,
+) -> None:
+    reports(evening, **SMART)
+    evening.issue(2000)
+    own = profile({0: 5000}, charging_profile_purpose="TxProfile", charging_profile_kind="Relative", start=None)
+    evening.run(commands.start_with_profile(1, "04A1B2C3D4", 1, own, "test"))
+    answers(evening)
+    evening.pass_s(24 * 3600)
+    later = evening.start()
+    assert ids(evening) == []
+    evening.look_when_due(later)
+    answers(evening)
+    assert told(evening)[0] == (0, 22 * KW)
+    assert _stored(evening) == [1_700_000_000 + later]  # the guard's own limit alone
+
+
+def test_a_remote_start_without_a_link_keeps_its_profile_until_it_is_told_of(evening: Evening) -> None:
+    reports(evening, **SMART)
+    evening.issue(2000)
+    own = profile({0: 5000}, charging_profile_purpose="TxProfile", charging_profile_kind="Relative", start=None)
+    evening.run(commands.start_with_profile(1, "04A1B2C3D4", 1, own, "test"))
+    answers(evening)
+    begun_at = evening.now + timedelta(seconds=20)
+    evening.pass_s(20 * 60)
+    evening.run(commands.set_profile(1, 2, profile({0: 1}, charging_profile_id=2), "test"))
+    answers(evening)
+    one = evening.start(at=begun_at)
+    assert [each.transaction_id for each in installed(evening) if each.profile_id == 1] == [one]
+
+
+def _stored(evening: Evening) -> list[int]:
+    with evening.database.reading() as connection:
+        return sorted(connection.execute(select(installed_profile.c.profile_id)).scalars())
 
 
 # --- the credit guard among them --------------------------------------------------------------------------------------
