@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     ftp_host: str = ""  # as stations reach it; empty: the host of files_url
     ftp_passive_ports: Annotated[str, Field(pattern="^([0-9]{1,5}-[0-9]{1,5})?$")] = "60000-60099"  # empty: any
 
+    # The history; what something open still needs stays
+    history_kept_days: Annotated[int, Field(ge=0, le=36_500)] = 365  # commands, reservations, transfers; 0: for ever
+    display_commands_kept_days: Annotated[int, Field(ge=0, le=36_500)] = 7  # costs that were shown; 0: as the others
+    security_kept_days: Annotated[int, Field(ge=0, le=36_500)] = 730  # events, certificate requests; 0: for ever
+
     # What anybody outside can cause
     refusals_kept_days: Positive = 90  # unknown stations and refused cards
     max_unknown_stations: Positive = 10_000  # beyond it the oldest are forgotten before their time

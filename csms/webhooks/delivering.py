@@ -52,8 +52,8 @@ class Deliveries:
     """The webhooks' work in one process."""
 
     def __init__(self, installation: Installation, clock: Clock, show: ShowEvents, forget: Forget) -> None:
-        """Nothing happens before `run`. `show` turns events into what is sent; `forget` removes some of what else is old,
-        and tells whether there may be more.
+        """Nothing happens before `run`. `show` turns events into what is sent; `forget` removes some of what else is
+        old, and tells whether there may be more.
         """
         settings = installation.settings
         self._installation = installation
