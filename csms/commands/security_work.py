@@ -89,6 +89,7 @@ class SecurityWork:
         self._clock = clock
         self._server_certificates = server_certificates
         self._every_s = every_s
+        self._unsignable: set[int] = set()  # requests of which the log knows
 
     async def sign(self) -> None:
         """Sign what waits, for ever."""
@@ -121,8 +122,14 @@ class SecurityWork:
         signer = authority.load(settings.authority_dir, settings.ca_passphrase)
         issued = []
         for one in waiting:
-            made = signer.sign(read_csr(one.csr_pem), settings.certificate_days, self._clock())
-            chain = within(made.chain, most[one.charge_point_id])
+            try:
+                made = signer.sign(read_csr(one.csr_pem), settings.certificate_days, self._clock())
+                chain = within(made.chain, most[one.charge_point_id])
+            except Exception:  # the other requests are signed all the same
+                if one.request_id not in self._unsignable:
+                    log.exception("a request for a certificate cannot be signed", request=one.request_id)
+                self._unsignable.add(one.request_id)
+                continue
             issued.append(IssueCertificate(one.request_id, made.facts, chain, _BUILT_IN))
         return issued
 

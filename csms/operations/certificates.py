@@ -167,12 +167,17 @@ def record_of(one: CertificateFacts, kind: str, charge_point_id: int | None, cre
 
 
 def ask(asked: AskForCertificate, working_set: WorkingSet, now: datetime) -> Decision[bool]:
-    """Accept a request that can be signed; one that is refused is kept with the reason, and somebody is told."""
+    """Accept a request that can be signed; one that is refused is kept with the reason, and somebody is told.
+
+    Of those beyond the limit of an hour only the alarm says that they came.
+    """
     charge_point = working_set.charge_points[asked.charge_point_id]
     known: Asked = working_set.more.get(REQUESTS, {}).get((asked.charge_point_id, asked.request.digest), Asked(0, None))
     if known.state in {"waiting", "signed"}:
         return Decision(True)  # the same message again
-    problem = _problem(asked.request, charge_point, known, working_set)
+    if known.lately >= working_set.policy.certificate_requests_per_h:
+        return Decision(False, (_refused(charge_point, "there were too many within an hour"),))
+    problem = _problem(asked.request, charge_point, working_set)
     made = RequestMade(
         asked.charge_point_id,
         asked.request.digest,
@@ -183,17 +188,22 @@ def ask(asked: AskForCertificate, working_set: WorkingSet, now: datetime) -> Dec
         problem,
         now,
     )
-    key = f"certificate request {asked.charge_point_id}"
     if not problem:
-        return Decision(True, (made, AlarmOver(key)))
+        return Decision(True, (made, AlarmOver(_alarm_key(charge_point))))
+    return Decision(False, (made, _refused(charge_point, problem)))
+
+
+def _refused(charge_point: ChargePoint, problem: str) -> Alarm:
     text = f"The request of {charge_point.identity[:60]} for a certificate was refused: {problem}"[:300]
-    return Decision(False, (made, Alarm(key, "certificate request", asked.charge_point_id, None, text)))
+    return Alarm(_alarm_key(charge_point), "certificate request", charge_point.charge_point_id, None, text)
 
 
-def _problem(request: Csr, charge_point: ChargePoint, known: Asked, working_set: WorkingSet) -> str:
+def _alarm_key(charge_point: ChargePoint) -> str:
+    return f"certificate request {charge_point.charge_point_id}"
+
+
+def _problem(request: Csr, charge_point: ChargePoint, working_set: WorkingSet) -> str:
     policy = working_set.policy
-    if known.lately >= policy.certificate_requests_per_h:
-        return "there were too many within an hour"
     if request.problem:
         return request.problem
     names = {charge_point.identity, charge_point.serial_number} - {""}

@@ -261,8 +261,11 @@ async def test_a_name_that_would_let_it_in_as_another_station_is_refused(databas
 async def test_too_many_requests_of_a_station_are_rejected(database_url: str, tmp_path: Path) -> None:
     settings = settings_for(database_url, tmp_path, max_certificate_requests_per_h=2)
     async with open_world(settings) as world, world.station("CP1") as peer:
-        answers = [await requested(peer, make_request("CP1")[0]) for _ in range(3)]
-        assert answers == ["Accepted", "Accepted", "Rejected"]
+        answers = [await requested(peer, make_request("CP1")[0]) for _ in range(4)]
+        assert answers == ["Accepted", "Accepted", "Rejected", "Rejected"]
+        assert len(rows(world, tables.certificate_request)) == 2  # of the others only the alarm tells
+        (raised,) = rows(world, models.alarm)
+        assert (raised["attempts"], "too many within an hour" in raised["text"]) == (4, True)
 
 
 async def test_a_request_waits_for_an_authority_outside_and_its_chain_goes_to_the_station(
@@ -307,6 +310,10 @@ async def test_the_built_in_authority_signs_by_itself_and_keeps_to_what_the_stat
                 )
             )
         assert await requested(peer, make_request("CP1", "")[0]) == "Accepted"
+        with world.database.unit_of_work() as connection:  # an older one that no rule of today would have accepted
+            broken = dict(charge_point_id=1, digest="00", csr_pem="broken", subject="", key_kind="", state="waiting")
+            broken |= {"reason": "", "requested_at": clock.now() - timedelta(minutes=1)}
+            connection.execute(tables.certificate_request.insert().values(**broken))
         (issued,) = work._sign_waiting()
         assert await world.submit(issued)
         _, _, payload = await peer.next_command()
