@@ -4,7 +4,7 @@ make webhooks shall not look at what only this machine can reach.
 
 import socket
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,6 +12,9 @@ import msgspec
 from csms.errors import CsmsError
 
 LONGEST_URL = 500
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215: where it leads is known inside one network only
+_LAST_32_BITS = 0xFFFF_FFFF
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -71,8 +74,17 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the address of IPv4 that one of IPv6 only carries: mapped, translated (NAT64) or tunnelled (6to4)."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & _LAST_32_BITS)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
 def _check(address: IPv4Address | IPv6Address, host: str, allowed: Collection[str]) -> None:
-    meant = getattr(address, "ipv4_mapped", None) or address
-    if host.lower() in allowed or (meant.is_global and not meant.is_multicast):
+    meant = _meant(address)
+    if host.lower() in allowed or (meant.is_global and not meant.is_multicast and meant not in _LOCAL_NAT64):
         return
     raise AddressRefused(f"{host} lies in a network of our own; CSMS_WEBHOOK_HOSTS does not name it.")

@@ -12,6 +12,7 @@ from csms.webhooks.sending import send
         ("https://example.com/a?b=c", Target(True, "example.com", 443, "/a?b=c")),
         ("http://Example.com:8080", Target(False, "example.com", 8080, "/")),
         ("https://[2606:4700::1111]/x", Target(True, "2606:4700::1111", 443, "/x")),
+        ("https://[64:ff9b::8.8.8.8]/x", Target(True, "64:ff9b::8.8.8.8", 443, "/x")),
         ("http://93.184.215.14/", Target(False, "93.184.215.14", 80, "/")),
     ],
 )
@@ -56,6 +57,12 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         "[fd00:ec2::254]",
         "[::ffff:127.0.0.1]",
         "[::ffff:169.254.169.254]",
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::10.0.0.1]",
+        "[2002:7f00:1::1]",
+        "[2002:a00:1::]",
+        "[2001:0:4136:e378:8000:63bf:f5ff:fffe]",
         "[::]",
     ],
 )
