@@ -38,7 +38,7 @@ class Endpoint:
     `response` is the type of the body (None: no body); `request` and `query` are types of structs; `more` names further
     statuses that carry the same body, and when; `problems` are kinds beside the usual ones. `repeatable` says that
     to do it twice is as once, so that an interrupted request may be done again; `keyed` that it needs an
-    Idempotency-Key.
+    Idempotency-Key; `also` names a second scope that it needs.
     """
 
     method: Method
@@ -58,6 +58,7 @@ class Endpoint:
     media_type: str = "application/json"
     repeatable: bool = False
     keyed: bool = False
+    also: Scope | None = None
 
     @property
     def writes(self) -> bool:
@@ -108,6 +109,11 @@ class ApiCall:
     def actor(self) -> str:
         """How the journal and commands name who asked."""
         return self.key.actor
+
+    def need(self, scope: Scope | None) -> None:
+        """Let only a key with this scope do what follows; `Problem` otherwise."""
+        if scope is not None and scope not in self.key.scopes:
+            raise Problem("scope-missing", f"The key needs the scope {scope}.", reason=scope)
 
     def path_number(self, name: str) -> int:
         """Return an id from the path; `Problem` not-found where there can be none."""

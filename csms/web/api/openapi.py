@@ -67,7 +67,7 @@ def _name(schema: Mapping[str, Any]) -> str:
 
 
 def _operation(one: Endpoint, by_type: Mapping[str, Any], components: Mapping[str, Any]) -> dict[str, Any]:
-    scope = f"Needs the scope `{one.scope}`."
+    scope = f"Needs the scope `{one.scope}`." if one.also is None else f"Needs the scopes `{one.scope}`, `{one.also}`."
     operation: dict[str, Any] = {
         "operationId": _operation_id(one),
         "summary": one.summary,

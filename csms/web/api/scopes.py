@@ -36,7 +36,7 @@ MEANINGS: dict[Scope, str] = {
     "charge-points:read": "See charge points, their connectors and whether they are connected",
     "charge-points:write": "Create, change and adopt charge points",
     "commands:read": "See what charge points were asked for and what they answered",
-    "commands:write": "Send any command to a charge point",
+    "commands:write": "Send commands to charge points; some need another scope, too",
     "cards:read": "See cards, accounts and their statements",
     "cards:write": "Issue, block and unblock cards",
     "top-ups:write": "Top up cards",
@@ -56,8 +56,8 @@ MEANINGS: dict[Scope, str] = {
     "security:write": "Issue, install and revoke certificates, change keys of charge points",
     "messages:read": "See the message log",
     "events:read": "Follow what happens as it happens",
-    "webhooks:read": "See webhooks and their deliveries",
-    "webhooks:write": "Create, test, pause and delete webhooks",
+    "webhooks:read": "See webhooks; with events:read also what they were sent",
+    "webhooks:write": "Test, pause and delete webhooks; with events:read also create and change them",
 }
 
 

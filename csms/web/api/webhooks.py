@@ -152,7 +152,9 @@ def _check_url(call: ApiCall, url: str) -> None:
 
 
 async def change(call: ApiCall, wanted: WebhookChange) -> Webhook:
-    """Change a webhook."""
+    """Change a webhook. Sending it elsewhere, or more of what happens, is for keys that may see what happens."""
+    if wanted.url is not msgspec.UNSET or wanted.types is not msgspec.UNSET:
+        call.need("events:read")
     one = await _find(call)
     if wanted.url is not msgspec.UNSET:
         _check_url(call, wanted.url)
@@ -240,6 +242,7 @@ ENDPOINTS = (
             "The secret is in this answer and nowhere else."
         ),
         example={"name": "Accounting", "url": "https://example.com/hooks/csms", "types": ["transaction.ended"]},
+        also="events:read",
     ),
     Endpoint("GET", "/webhooks/{webhook_id:int}", show, "webhooks:read", "Show a webhook", Webhook, _TAG),
     Endpoint(
@@ -251,6 +254,7 @@ ENDPOINTS = (
         Webhook,
         _TAG,
         request=WebhookChange,
+        description="To change `url` or `types` the key needs the scope `events:read`, too.",
         example={"state": "paused"},
         repeatable=True,
     ),
@@ -285,5 +289,6 @@ ENDPOINTS = (
         _TAG,
         query=Paging,
         description="The newest first; those that are over are kept for a week.",
+        also="events:read",
     ),
 )

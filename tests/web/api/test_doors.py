@@ -186,3 +186,46 @@ async def test_storage_that_takes_nothing_is_told_and_nothing_is_kept(operator: 
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     operator.world.engine.available = True
     assert (await operator.http.post(path, json=body, headers=headers)).status_code == 201
+
+
+async def test_whoever_may_not_see_what_happens_sends_it_nowhere_and_reads_no_delivery(operator: Operator) -> None:
+    hook = {"name": "Books", "url": "https://example.com/"}
+    number = (await operator.post("/webhooks", hook))["webhook"]["id"]
+    address = f"/api/v1/webhooks/{number}"
+    alone = _key(operator, "webhooks:read", "webhooks:write")
+    tried = (
+        ("POST", "/api/v1/webhooks", hook),
+        ("PATCH", address, {"url": "https://example.org/"}),
+        ("PATCH", address, {"types": []}),
+        ("GET", f"{address}/deliveries", None),
+    )
+    for method, path, body in tried:
+        response = await operator.http.request(method, path, json=body, headers=alone)
+        assert (response.status_code, response.json()["reason"]) == (403, "events:read"), (method, path)
+        both = _key(operator, "webhooks:read", "webhooks:write", "events:read")
+        assert (await operator.http.request(method, path, json=body, headers=both)).is_success
+    paused = await operator.http.patch(address, json={"state": "paused"}, headers=alone)
+    assert paused.json()["state"] == "paused"
+
+
+async def test_what_changes_the_security_of_a_link_or_its_firmware_takes_a_scope_of_its_own(operator: Operator) -> None:
+    calls: tuple[tuple[str, dict[str, Any], Scope], ...] = (
+        ("ChangeConfiguration", {"key": "AUTHORIZATIONKEY", "value": "00" * 20}, "security:write"),
+        ("ChangeConfiguration", {"key": "SecurityProfile", "value": "1"}, "security:write"),
+        ("ChangeConfiguration", {"key": "CpoName", "value": "Another"}, "security:write"),
+        ("CertificateSigned", {"certificateChain": "x"}, "security:write"),
+        ("UpdateFirmware", {"location": "https://x/", "retrieveDate": "2026-01-01T00:00:00Z"}, "files:write"),
+    )
+    narrow, wide = _key(operator, "commands:write"), _key(operator, "commands:write", "security:write", "files:write")
+    for action, payload, scope in calls:
+        body = {"action": action, "payload": payload}
+        for path, whole in (
+            ("/charge-points/1/commands", body | {"wait_s": 0}),
+            ("/command-batches", body | {"charge_point_ids": [1]}),
+        ):
+            refused = await operator.http.post(f"/api/v1{path}", json=whole, headers=narrow)
+            assert (refused.status_code, refused.json()["reason"]) == (403, scope), (path, action)
+            assert (await operator.http.post(f"/api/v1{path}", json=whole, headers=wide)).is_success
+    harmless = {"action": "ChangeConfiguration", "payload": {"key": "HeartbeatInterval", "value": "60"}, "wait_s": 0}
+    answer = await operator.http.post("/api/v1/charge-points/1/commands", json=harmless, headers=narrow)
+    assert answer.status_code == 202
