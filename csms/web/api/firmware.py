@@ -177,7 +177,10 @@ ENDPOINTS = (
         status=201,
         request=bytes,
         query=NewFirmware,
-        description="The body is the file itself; it goes to disk as it comes.",
+        description=(
+            "The body is the file itself; it goes to disk as it comes. With an Idempotency-Key `sha256` is needed: it "
+            "tells a repeated upload from that of another file."
+        ),
         problems=("unreadable", "too-large"),
     ),
     Endpoint(

@@ -18,7 +18,7 @@ from csms.web.api.endpoint import Answer, ApiCall, Endpoint
 from csms.web.api.keys import ApiKey, find_key, touch_key
 from csms.web.api.once import once
 from csms.web.api.problems import Problem, invalid, problem_response
-from csms.web.api.repetitions import hash_request
+from csms.web.api.repetitions import HEADER, hash_request
 from csms.web.limits import read_body
 from csms.web.visit import Portal
 
@@ -53,11 +53,12 @@ class Door:
                 log.warning("wrong key of the API", address=address[0])
             raise Problem("unauthorized", "Send a key that holds as: Authorization: Bearer csms_...")
         self._count(key)
-        if endpoint.scope not in key.scopes:
-            raise Problem("scope-missing", f"The key needs the scope {endpoint.scope}.", reason=endpoint.scope)
+        call = ApiCall(portal, request, now, key, secret)
+        call.need(endpoint.scope)
+        call.need(endpoint.also)
         if key.touch_due(now):
             await self._touch(key)
-        return ApiCall(portal, request, now, key, secret)
+        return call
 
     def _count(self, key: ApiKey) -> None:
         now_s = monotonic_s()
@@ -112,6 +113,10 @@ async def _answer(portal: Portal, door: Door, endpoint: Endpoint, request: Reque
     asked = read_query(request, endpoint.query or _NoQuery)
     if endpoint.query is not None:
         arguments.append(asked)
+
+    if endpoint.request is bytes and HEADER in request.headers and getattr(asked, "sha256", None) is None:
+        detail = f"With an {HEADER} say which file it is: the upload itself is not compared."
+        raise Problem("invalid", detail, field="sha256")
 
     async def act() -> Response:
         return _response(endpoint, await endpoint.function(call, *arguments))

@@ -56,12 +56,26 @@ async def test_what_is_wrong_with_an_upload_is_told_and_leaves_nothing(operator:
 
 
 async def test_a_repeated_upload_with_its_key_adds_once(operator: Operator) -> None:
-    query = {"name": "fw.bin", "version": "2.0"}
+    query = {"name": "fw.bin", "version": "2.0", "sha256": sha256(CONTENT).hexdigest()}
     headers = {"Idempotency-Key": "upload-1"}
     answers = [
         await operator.http.post("/api/v1/firmware", params=query, content=CONTENT, headers=headers) for _ in range(2)
     ]
     assert [one.json()["id"] for one in answers] == [1, 1]
+    assert len((await operator.get("/firmware"))["items"]) == 1
+
+
+async def test_another_file_under_the_same_key_is_not_taken_for_the_first(operator: Operator) -> None:
+    headers = {"Idempotency-Key": "upload-1"}
+    named: dict[str, str] = {"name": "fw.bin", "version": "2.0"}
+    answers = []
+    for content in (CONTENT, b"another"):
+        query = named | {"sha256": sha256(content).hexdigest()}
+        answers.append(await operator.http.post("/api/v1/firmware", params=query, content=content, headers=headers))
+    assert [one.status_code for one in answers] == [201, 422]
+    assert answers[1].json()["type"].endswith("key-reused")
+    unsaid = await operator.http.post("/api/v1/firmware", params=named, content=CONTENT, headers=headers)
+    assert (unsaid.status_code, unsaid.json()["field"]) == (422, "sha256")
     assert len((await operator.get("/firmware"))["items"]) == 1
 
 
