@@ -34,7 +34,7 @@ _LOOK_S = 1.0
 _LEASE = timedelta(seconds=120)
 _ROWS_AT_ONCE = 100
 _MOST_WAITING = 2000  # of one webhook; beyond it events stay where they are until some are sent
-_AT_ONCE = 4  # deliveries of one webhook
+_AT_ONCE = 2  # deliveries of one webhook: a receiver that is slow leaves threads to the others
 _THREADS = 8
 _PRUNE_EVERY_S = 600.0
 _REST_S = 0.1  # between two steps, so that nobody waits for more than one

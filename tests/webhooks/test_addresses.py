@@ -1,9 +1,14 @@
 """Where webhooks may go: anywhere in public, and nowhere in our own network unless a setting names it."""
 
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 
+from csms.clock import monotonic_s
 from csms.webhooks.addresses import AddressRefused, Target, read_url, resolve
-from csms.webhooks.sending import send
+from csms.webhooks.sending import Outcome, send
 
 
 @pytest.mark.parametrize(
@@ -83,6 +88,32 @@ def test_a_name_that_leads_into_our_own_network_is_refused_when_it_is_looked_up(
 def test_other_ways_to_write_this_machine_do_not_get_by(number: str) -> None:
     assert send(f"http://{number}:9/", b"{}", {}, allowed=(), timeout_s=1).status is None
     assert "network of our own" in send(f"http://{number}:9/", b"{}", {}, allowed=(), timeout_s=1).error
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"]
+)
+def test_a_receiver_that_drips_has_no_longer_than_one_that_is_silent(beginning: bytes) -> None:
+    over = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        link, _ = listening.accept()
+        with link, suppress(OSError):
+            link.sendall(beginning)
+            while not over.wait(0.05):
+                link.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=(listening,))
+        dripping.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        began = monotonic_s()
+        outcome = send(url, b"{}", {}, allowed={"127.0.0.1"}, timeout_s=0.4)
+        took = monotonic_s() - began
+        over.set()
+        dripping.join()
+    assert outcome == Outcome(None, "no answer within 0.4 s")
+    assert took < 3
 
 
 def test_nobody_there_is_an_outcome() -> None:

@@ -205,6 +205,29 @@ async def test_a_paused_webhook_is_sent_what_it_missed_when_it_goes_on(hooks: Ho
     assert hooks.receiver.types() == ["account.paid_in"]
 
 
+async def test_a_slow_receiver_leaves_threads_to_the_others(hooks: Hooks) -> None:
+    hooks.add("account.paid_in")
+    for _ in range(5):
+        await hooks.world.top_up(CARD, 100)
+    running: list[int] = []
+    most = 0
+    whole = hooks.work._send
+
+    async def counting(one: Any, delivery: Any) -> Any:
+        nonlocal most
+        running.append(1)
+        most = max(most, len(running))
+        try:
+            return await whole(one, delivery)
+        finally:
+            running.pop()
+
+    hooks.work._send = counting  # type: ignore[method-assign]
+    await hooks.look()
+    assert most == 2
+    assert len(hooks.receiver.came) == 5
+
+
 async def test_two_nodes_deliver_every_event_once(hooks: Hooks) -> None:
     hooks.add("account.paid_in")
     other = Hooks(hooks.world, hooks.receiver, node="other")
