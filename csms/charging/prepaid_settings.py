@@ -186,6 +186,8 @@ def _judged(
         return msgspec.structs.replace(
             setting, state="reboot required", checked_at=kept.checked_at, drifted_at=drifted_at
         )
+    elif as_settled and not fitting and kept is not None and kept.state == "differs":
+        return msgspec.structs.replace(kept, checked_at=setting.checked_at)  # measurands are still being tried
     elif fitting or as_settled:
         state = "right"
     elif setting.is_readonly or (kept is not None and kept.state in {"refused", "reboot required"}):

@@ -1,9 +1,9 @@
 """How the prepaid settings of a charge point come about: a check begins, each answer leads to the next command. Pure.
 
 The plan is not kept anywhere but in the rows of the settings and in the queue of commands, so a restart continues it.
-At most one of its commands waits for a charge point; what is `differs` is changed, what `reboot required` is rebooted
-for, then the check is over and the next one is due. Knows commands and rows; what is wanted is `prepaid_settings`'
-matter.
+At most one of its commands waits for a charge point (beside ClearCache, which no newer check takes the place of); what
+is `differs` is changed, what `reboot required` is rebooted for, then the check is over and the next one is due. Knows
+commands and rows; what is wanted is `prepaid_settings`' matter.
 """
 
 from collections.abc import Iterable
@@ -61,11 +61,13 @@ def check(asked: CheckSettings, working_set: WorkingSet, now: datetime) -> Decis
 
 
 def begin(charge_point: ChargePoint, working_set: WorkingSet, now: datetime, asked_by: str = "") -> tuple[object, ...]:
-    """Return the intents that begin a check: all keys are read first. What an earlier one still had to send expires."""
+    """Return the intents that begin a check: all keys are read first. What an earlier one still had to send expires,
+    but for ClearCache: no report tells that it is missing.
+    """
     older = [
         msgspec.structs.replace(one, state="expired", answered_at=now, failure="a newer check took its place")
         for one in _waiting(charge_point.charge_point_id, working_set)
-        if one.state == "queued"
+        if one.state == "queued" and one.action != "ClearCache"
     ]
     reading = _command(charge_point, "GetConfiguration", {}, working_set, now, asked_by)
     return (*older, reading, _due(charge_point, now + RETRY))
@@ -115,12 +117,17 @@ def after_report(command: Command, working_set: WorkingSet, now: datetime) -> tu
     settings = prepaid_settings.judge_report(
         charge_point.charge_point_id, report, wishes, known, charge_point.booted_at, now
     )
+    by_key = {one.key.casefold(): one for one in settings}
+    if _was_switched_off(known.get(CACHE.casefold()), by_key.get(CACHE.casefold())):
+        following = _clearing(charge_point, command, working_set, now)  # its answer was lost, or a newer check came
+    else:
+        following = _next(charge_point, by_key, wishes, command, working_set, now)
     return (
         *settings,
         state_of(charge_point),
         AlarmOver(_alarm_key(charge_point, "report")),
         *drift_alarm(charge_point, settings, now),
-        *_next(charge_point, {one.key.casefold(): one for one in settings}, wishes, command, working_set, now),
+        *following,
     )
 
 
@@ -144,9 +151,23 @@ def after_change(command: Command, working_set: WorkingSet, now: datetime) -> tu
     changed = prepaid_settings.after_change(setting, wish, sent.value, status, now)
     settings[changed.key.casefold()] = changed
     if changed.key == CACHE and changed.state in {"right", "reboot required"}:
-        clearing = _command(charge_point, "ClearCache", {}, working_set, now, asked_by(command))
-        return changed, *(() if _another(command, working_set) else (clearing,))
+        return changed, *_clearing(charge_point, command, working_set, now)
     return changed, *_next(charge_point, settings, wishes, command, working_set, now)
+
+
+def _was_switched_off(before: Setting | None, after: Setting | None) -> bool:
+    """Tell whether a report finds a cache off that was on."""
+    return before is not None and after is not None and (before.state, after.state) == ("differs", "right")
+
+
+def _clearing(
+    charge_point: ChargePoint, command: Command, working_set: WorkingSet, now: datetime
+) -> tuple[Command, ...]:
+    """Return the command that empties the cache, unless it waits already; also where a newer check is on its way."""
+    waiting = _waiting(charge_point.charge_point_id, working_set)
+    if any(one.action == "ClearCache" and one.command_id != command.command_id for one in waiting):
+        return ()
+    return (_command(charge_point, "ClearCache", {}, working_set, now, asked_by(command)),)
 
 
 def after_step(command: Command, working_set: WorkingSet, now: datetime) -> tuple[object, ...]:
