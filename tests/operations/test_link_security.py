@@ -311,8 +311,8 @@ async def test_the_built_in_authority_signs_by_itself_and_keeps_to_what_the_stat
             )
         assert await requested(peer, make_request("CP1", "")[0]) == "Accepted"
         with world.database.unit_of_work() as connection:  # an older one that no rule of today would have accepted
-            broken = dict(charge_point_id=1, digest="00", csr_pem="broken", subject="", key_kind="", state="waiting")
-            broken |= {"reason": "", "requested_at": clock.now() - timedelta(minutes=1)}
+            broken = {"charge_point_id": 1, "digest": "00", "csr_pem": "broken", "subject": "", "key_kind": ""}
+            broken |= {"state": "waiting", "requested_at": clock.now() - timedelta(minutes=1)}
             connection.execute(tables.certificate_request.insert().values(**broken))
         (issued,) = work._sign_waiting()
         assert await world.submit(issued)

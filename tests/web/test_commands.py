@@ -183,27 +183,31 @@ async def test_the_fields_are_written_as_json_on_demand(sqlite_portal: PortalWor
     assert commands(sqlite_portal) == []
 
 
-async def test_certificates_keep_their_lines(sqlite_portal: PortalWorld, operator: Browser) -> None:
+@pytest.mark.usefixtures("operator")
+async def test_certificates_keep_their_lines(sqlite_portal: PortalWorld) -> None:
     pem = "-----BEGIN CERTIFICATE-----\r\nMIIB\r\n-----END CERTIFICATE-----\r\n"
-    await operator.get(PAGE, action="CertificateSigned")
-    await operator.post(PAGE, **{"action": "CertificateSigned", "act": "send", "p.certificateChain": pem})
+    administrator = await sqlite_portal.logged_in("administrator")
+    await administrator.get(PAGE, action="CertificateSigned")
+    await administrator.post(PAGE, **{"action": "CertificateSigned", "act": "send", "p.certificateChain": pem})
     [row] = commands(sqlite_portal)
     assert json.loads(row["payload_json"])["certificateChain"] == pem.replace("\r\n", "\n")
     assert clean_lines("a\x00b\r\nc\rd") == "ab\ncd"
 
 
-async def test_a_key_is_typed_once_and_shown_on_no_page(sqlite_portal: PortalWorld, operator: Browser) -> None:
+@pytest.mark.usefixtures("operator")
+async def test_a_key_is_typed_once_and_shown_on_no_page(sqlite_portal: PortalWorld) -> None:
     key = "0123456789abcdef0123456789abcdef"
     fields = {"action": "ChangeConfiguration", "act": "send", "p.key": "AuthorizationKey", "p.value": key}
-    await operator.get(PAGE, action="ChangeConfiguration")
-    await operator.post(PAGE, **fields)
-    assert "somebody has to go there" in operator.text  # a question first
-    confirmed = re.search(r'name="confirmed" value="([^"]+)"', operator.text)
+    administrator = await sqlite_portal.logged_in("administrator")
+    await administrator.get(PAGE, action="ChangeConfiguration")
+    await administrator.post(PAGE, **fields)
+    assert "somebody has to go there" in administrator.text  # a question first
+    confirmed = re.search(r'name="confirmed" value="([^"]+)"', administrator.text)
     assert confirmed is not None
-    await operator.post(PAGE, **fields, confirmed=confirmed[1])
+    await administrator.post(PAGE, **fields, confirmed=confirmed[1])
     for page in (f"{PAGE}?command=1", PAGE, "/commands", "/stations/1", f"{PAGE}/1/answer"):
-        await operator.get(page)
-        assert key not in operator.text, page
+        await administrator.get(page)
+        assert key not in administrator.text, page
     with sqlite_portal.database.reading() as connection:
         assert key not in connection.execute(select(command_secret.c.payload_json)).scalar_one()
 
@@ -441,3 +445,49 @@ async def test_of_each_station_the_latest_messages_are_kept(sqlite_portal: Porta
     assert "500 in all" in operator.text
     await operator.get("/data-transfers", station=2)
     assert "first" in operator.text
+
+
+# --- Who may send what ------------------------------------------------------------------------------------------------
+
+SECURITY_CALLS = {
+    "authorizationKEY": ("ChangeConfiguration", {"key": "authorizationKEY", "value": "00" * 20}),
+    "SecurityProfile": ("ChangeConfiguration", {"key": "SecurityProfile", "value": "1"}),
+    "CpoName": ("ChangeConfiguration", {"key": "CpoName", "value": "Another"}),
+    "certificate": ("CertificateSigned", {"certificateChain": "x"}),
+    "root": ("InstallCertificate", {"certificateType": "CentralSystemRootCertificate", "certificate": "x"}),
+}
+
+
+@pytest.mark.parametrize("call", SECURITY_CALLS.values(), ids=list(SECURITY_CALLS))
+async def test_what_changes_the_security_of_a_link_takes_more_than_commanding_stations(
+    sqlite_portal: PortalWorld, operator: Browser, call: tuple[str, dict[str, Any]]
+) -> None:
+    action, payload = call
+    typed = {"action": action, "act": "send json", "json": json.dumps(payload)}
+    await operator.get(PAGE, action=action)
+    assert (await operator.post(PAGE, **typed)).status_code == 422
+    assert "takes the permission to manage stations" in operator.text
+    await operator.get("/commands/bulk", action=action)
+    assert (await operator.post("/commands/bulk", key=operator.key, group="all", **typed)).status_code == 422
+    assert "takes the permission to manage stations" in operator.text
+    assert commands(sqlite_portal) == []
+    administrator = await sqlite_portal.logged_in("administrator")
+    await administrator.get(PAGE, action=action)
+    await administrator.post(PAGE, **typed)
+    await administrator.post(PAGE, confirmed=_danger(administrator), **typed)
+    assert [one["action"] for one in commands(sqlite_portal)][:1] == [action]
+
+
+def _danger(browser: Browser) -> str:
+    found = re.search(r'name="confirmed" value="([^"]*)"', browser.text)
+    return found[1] if found else ""
+
+
+async def test_only_commands_that_one_may_send_are_offered(sqlite_portal: PortalWorld, operator: Browser) -> None:
+    await operator.get(PAGE)
+    assert 'id="do-Reset"' in operator.text
+    assert 'id="do-UpdateFirmware"' in operator.text
+    assert 'id="do-InstallCertificate"' not in operator.text
+    administrator = await sqlite_portal.logged_in("administrator")
+    await administrator.get(PAGE)
+    assert 'id="do-InstallCertificate"' in administrator.text

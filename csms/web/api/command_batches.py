@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 from csms.charging.command_ends import CancelCommand
 from csms.charging.groups import find_station_group
 from csms.commands.history import BatchRow, find_batch, list_batches
-from csms.commands.requests import CommandInvalid, ask
 from csms.commands.targets import MOST_STATIONS, Target, group_target, known_target
 from csms.operations.commands import QueueBatch, StopBatch
-from csms.web.api.commands import ActionName, CommandRow, ExpirySeconds, answered
+from csms.web.api.commands import ActionName, CommandRow, ExpirySeconds, answered, wish_of
 from csms.web.api.endpoint import Answer, ApiCall, Endpoint, Page, Paging, found, page_of, read_cursor
 from csms.web.api.problems import Problem
 from csms.web.api.values import Id
@@ -63,11 +62,7 @@ class NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def create(call: ApiCall, wanted: NewCommandBatch) -> CommandBatch:
     """Queue the command for each charge point."""
     target = await call.read(lambda connection: _target(connection, wanted))
-    try:
-        model = ask(_NOBODY, wanted.action, wanted.payload, call.actor, expires_s=wanted.expires_s)
-    except CommandInvalid as error:
-        field = error.field if error.field == "action" else ".".join(filter(None, ("payload", error.field)))
-        raise Problem("invalid", error.explanation, field=field) from None
+    model = wish_of(call, _NOBODY, wanted.action, wanted.payload, wanted.expires_s)
     batch = QueueBatch(secrets.token_hex(16), target.words, target.charge_point_ids, model)
     return await _shown(call, await call.submit(batch))
 

@@ -1,5 +1,6 @@
 """Commands over the API: any call that a central system may send, what became of it, and a station's history."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -7,12 +8,14 @@ import msgspec
 from sqlalchemy import Connection, Select, select
 
 from csms.charging import models
+from csms.charging.command_queue import QueueCommand
 from csms.charging.facts import CommandState
 from csms.commands.actions import ACTIONS
 from csms.commands.requests import CommandInvalid, ask
 from csms.db import as_fact
 from csms.web.api.endpoint import Answer, ApiCall, Endpoint, Page, Paging, found, page_of, read_cursor
 from csms.web.api.problems import Problem
+from csms.web.command_rights import right_for
 
 _UNFINISHED = frozenset({"queued", "sent"})
 _LONGEST_WAIT_S = 120
@@ -111,13 +114,21 @@ async def create(call: ApiCall, wanted: NewCommand) -> Answer:
     charge_point_id = call.path_number("charge_point_id")
     if not await call.read(lambda connection: charge_point_exists(connection, charge_point_id)):
         raise Problem("not-found", "There is no such charge point.")
+    asked = wish_of(call, charge_point_id, wanted.action, wanted.payload, wanted.expires_s)
+    command = await call.submit(asked)
+    return await answered(call, command.command_id, wanted.wait_s)
+
+
+def wish_of(
+    call: ApiCall, charge_point_id: int, action: str, payload: Mapping[str, Any], expires_s: int | None
+) -> QueueCommand:
+    """Return what is to be queued; `Problem` where it is no call, or one that takes a scope that the key has not."""
+    call.need(right_for(action, payload).scope)
     try:
-        asked = ask(charge_point_id, wanted.action, wanted.payload, call.actor, expires_s=wanted.expires_s)
+        return ask(charge_point_id, action, payload, call.actor, expires_s=expires_s)
     except CommandInvalid as error:
         field = error.field if error.field == "action" else ".".join(filter(None, ("payload", error.field)))
         raise Problem("invalid", error.explanation, field=field) from None
-    command = await call.submit(asked)
-    return await answered(call, command.command_id, wanted.wait_s)
 
 
 async def answered(call: ApiCall, command_id: int, wait_s: int) -> Answer:
@@ -198,7 +209,9 @@ ENDPOINTS = (
         description=(
             "Any of the 26 calls of a central system, with any of its fields. The command is a durable row: it waits "
             "for a charge point that is not connected until it expires. With `wait_s` the answer to this request "
-            "comes when the charge point has answered, or after that time with 202."
+            "comes when the charge point has answered, or after that time with 202. InstallCertificate, "
+            "DeleteCertificate, CertificateSigned, and ChangeConfiguration of AuthorizationKey, SecurityProfile or "
+            "CpoName need the scope security:write too; updates of firmware need files:write."
         ),
         example={"action": "TriggerMessage", "payload": {"requestedMessage": "Heartbeat"}, "wait_s": 0},
         more={202: "It has no final state yet; ask again at the address in Location."},

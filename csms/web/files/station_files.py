@@ -15,6 +15,7 @@ from csms.operations import firmware_files, station_files, transfer_views
 from csms.operations.file_store import UPLOADS
 from csms.operations.station_files import StationFile
 from csms.operations.transfer_views import FIRMWARE_ACTIONS, UPLOAD_ACTIONS, TransferEventView, TransferView
+from csms.web.command_rights import right_for
 from csms.web.files.firmware import limited, moment_of, send
 from csms.web.forms import Form
 from csms.web.operations.stations import find_by_id
@@ -202,6 +203,8 @@ async def retry(visit: Visit) -> Response:
         over_ftp = one.location.startswith("ftp") and visit.portal.settings.ftp
         number = await _ask(visit, one.charge_point_id, UploadRequest(log_type, over_ftp=over_ftp))
         return visit.go(f"/file-transfers/{number}", done="sent")
+    if not visit.may(right_for(one.action, {}).permission):
+        raise HTTPException(403)
     firmware_id = one.firmware_id
     firmware = await visit.read(lambda connection: firmware_files.find_firmware(connection, firmware_id))
     if firmware is None:

@@ -132,7 +132,7 @@ async def _bulk_page(
         danger=danger,
         group_choices=_choices(groups),
         key=form.typed("key") or visit.portal.new_token(),
-        **form_words(action),
+        **form_words(visit, action),
     )
 
 

@@ -14,7 +14,7 @@ from csms.charging import overview
 from csms.charging.command_ends import CancelCommand
 from csms.charging.command_queue import QueueCommand
 from csms.charging.prepaid_settings import Reported
-from csms.commands.actions import ACTIONS, families
+from csms.commands.actions import ACTIONS
 from csms.commands.dangers import danger_of
 from csms.commands.field_words import ABOUT
 from csms.commands.fields import Field, fields_of
@@ -22,6 +22,7 @@ from csms.commands.history import CommandFilter, CommandRow, count_commands, fin
 from csms.commands.requests import CommandInvalid, ask
 from csms.operations.core import Outcome, WantedAvailability
 from csms.operations.core_store import outcomes_of, wanted_of
+from csms.web.command_rights import offered, right_for
 from csms.web.forms import Form
 from csms.web.operations import command_form
 from csms.web.operations.command_form import PREFIX
@@ -62,6 +63,9 @@ def read_wish(visit: Visit, form: Form, action: str, charge_point_id: int, charg
     as_json = form.typed("act") == "send json"
     payload = command_form.read_json(form) if as_json else command_form.read_payload(form, action)
     expires_s = (form.number("expires_min") or 0) * 60 or None
+    right = right_for(action, payload if isinstance(payload, dict) else {})
+    if not visit.may(right.permission):
+        form.refuse("form", f"You may not send this: {right.what} takes the permission to {right.permission}.")
     if not form.valid:
         return Wish(None)
     try:
@@ -196,15 +200,15 @@ async def _page(
         outcomes=below.outcomes,
         wanted=below.wanted,
         done=visit.query("done"),
-        **form_words(action),
+        **form_words(visit, action),
     )
 
 
-def form_words(action: str) -> dict[str, Any]:
+def form_words(visit: Visit, action: str) -> dict[str, Any]:
     """Return what the templates of a form need to know of its action."""
     fields: tuple[Field, ...] = fields_of(action) if action else ()
     return {
-        "families": families(),
+        "families": offered(visit.may),
         "about": ABOUT,
         "fields": fields,
         "rows_of": command_form.rows_of,

@@ -15,7 +15,6 @@ from csms.billing import reports
 from csms.billing.books import normalize_id_tag
 from csms.charging import models, overview
 from csms.charging.settings_view import SettingsView, find_settings
-from csms.commands.actions import families
 from csms.commands.field_words import ABOUT
 from csms.commands.history import CommandFilter, CommandRow, list_commands
 from csms.commands.remote import remote_start, remote_stop
@@ -23,6 +22,7 @@ from csms.operations.core import WantedAvailability
 from csms.operations.core_store import wanted_of
 from csms.operations.reservations_views import ReservationView, list_reservations
 from csms.web.administration.choices import Choices, load_choices
+from csms.web.command_rights import offered
 from csms.web.forms import Form
 from csms.web.operations.standing import load_standing
 from csms.web.visit import PageOf, Visit
@@ -94,7 +94,7 @@ async def station_page(visit: Visit, form: Form, *, status: int = 200) -> Respon
         choices=choices,
         settings=settings,
         form=form,
-        families=families(),
+        families=offered(visit.may),
         about=ABOUT,
         done=visit.query("done"),
     )

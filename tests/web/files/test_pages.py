@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import pytest
 
 from csms import clock
 from csms.charging import groups
@@ -11,6 +12,7 @@ from csms.charging.stations import AddChargePoint, Boot
 from csms.operations.file_store import UPLOADS, FileStore
 from csms.operations.files_models import firmware, firmware_campaign
 from csms.operations.station_files import NewStationFile, keep_file
+from csms.web.permissions import GRANTS
 from tests.web.portal import Browser, PortalWorld
 
 CONTENT = b"firmware" * 50_000
@@ -202,3 +204,18 @@ async def test_what_failed_is_asked_for_again(sqlite_portal: PortalWorld) -> Non
     assert (await browser.post("/file-transfers/2/retry")).url.path == "/file-transfers/4"
     assert "Security log" in browser.text
     assert (await browser.post("/file-transfers/99/retry")).status_code == 404
+
+
+async def test_sending_firmware_again_takes_the_permission_for_firmware(
+    sqlite_portal: PortalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _station(sqlite_portal)
+    administrator = await sqlite_portal.logged_in("administrator")
+    await _upload(administrator)
+    await administrator.get("/firmware/1")
+    await administrator.post("/firmware/1/update", identity="CP-1")
+    monkeypatch.setitem(GRANTS, "operator", GRANTS["operator"] - {"update firmware"})
+    browser = await sqlite_portal.logged_in("operator")
+    assert (await browser.get("/file-transfers/1")).status_code == 200
+    assert (await browser.post("/file-transfers/1/retry")).status_code == 403
+    assert "Try again" not in (await browser.get("/file-transfers/1")).text
