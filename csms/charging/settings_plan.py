@@ -118,6 +118,7 @@ def after_report(command: Command, working_set: WorkingSet, now: datetime) -> tu
         charge_point.charge_point_id, report, wishes, known, charge_point.booted_at, now
     )
     by_key = {one.key.casefold(): one for one in settings}
+    following: tuple[object, ...]
     if _was_switched_off(known.get(CACHE.casefold()), by_key.get(CACHE.casefold())):
         following = _clearing(charge_point, command, working_set, now)  # its answer was lost, or a newer check came
     else:
