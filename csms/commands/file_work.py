@@ -14,8 +14,11 @@ from sqlalchemy import Connection
 
 from csms.clock import Clock
 from csms.commands.files import FirmwareUpdate, links_of, update_firmware
+from csms.db import is_storage_failure
+from csms.errors import StorageUnavailable
 from csms.installation import Installation
 from csms.operations import campaign_store, firmware_files, station_files, transfer_views
+from csms.operations.campaign_alarms import NoteCampaign
 from csms.operations.campaigns import Campaign, CampaignState, Turn, next_step
 from csms.operations.file_store import FIRMWARE, UPLOADS, FileStore
 from csms.operations.transfers import ReviewTransfers
@@ -24,6 +27,7 @@ log = structlog.get_logger()
 
 _EVERY_S = 5.0
 _AT_ONCE = 100
+_PAUSED_AFTER = 3  # failures of a campaign, one after another
 _TIDY_EVERY = timedelta(hours=1)
 _OF_A_CAMPAIGN_S = 6 * 3600  # a station that goes away meanwhile is sent its command when it is back
 
@@ -51,6 +55,7 @@ class FileWork:
         self._every_s = every_s
         self._new_token = new_token
         self._tidied_at: datetime | None = None
+        self._failed: dict[int, int] = {}  # how often each campaign failed, one after another
 
     async def run(self) -> None:
         """Do what is due, for ever."""
@@ -69,7 +74,7 @@ class FileWork:
         if command_ids:
             await self._engine.submit(ReviewTransfers(command_ids, with_files))
         for campaign, turns in await asyncio.to_thread(self._campaigns):
-            await self._advance(campaign, turns)
+            await self._advance_alone(campaign, turns)
         await asyncio.to_thread(self.tidy)
 
     def _due(self) -> tuple[tuple[int, ...], frozenset[int]]:
@@ -83,6 +88,30 @@ class FileWork:
         with self._database.unit_of_work() as connection:
             mine = campaign_store.claim_campaigns(connection, self._node, self._clock())
             return [(one, campaign_store.turns_of(connection, one.campaign_id)) for one in mine]
+
+    async def _advance_alone(self, campaign: Campaign, turns: list[Turn]) -> None:
+        """Let a campaign go on. A defect in one stops no other; one that comes again and again pauses its campaign."""
+        number = campaign.campaign_id
+        try:
+            await self._advance(campaign, turns)
+        except Exception as error:
+            if isinstance(error, StorageUnavailable) or is_storage_failure(error):
+                raise
+            self._failed[number] = self._failed.get(number, 0) + 1
+            log.exception("defect in a campaign", campaign=number, times=self._failed[number])
+            if self._failed[number] >= _PAUSED_AFTER:
+                await self._pause(campaign, error)
+        else:
+            if self._failed.get(number) != 0:  # also after a restart, which forgets who failed
+                await self._engine.submit(NoteCampaign(number))
+            self._failed[number] = 0
+
+    async def _pause(self, campaign: Campaign, error: Exception) -> None:
+        reason = f"a defect in the server: {type(error).__name__}; its log says more"
+        await asyncio.to_thread(self._set_state, campaign, "paused", reason)
+        text = f"The firmware campaign {campaign.campaign_id} was paused by {reason}"
+        await self._engine.submit(NoteCampaign(campaign.campaign_id, text[:300]))
+        self._failed.pop(campaign.campaign_id)
 
     async def _advance(self, campaign: Campaign, turns: list[Turn]) -> None:
         step = next_step(campaign, turns, self._clock())

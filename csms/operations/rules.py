@@ -19,6 +19,7 @@ from csms.charging.stations import Boot, Connect, Open, StatusNotification
 from csms.charging.store import Loader, Writer
 from csms.charging.transactions import StartTransaction
 from csms.operations import (
+    campaign_alarms,
     certificates,
     charging_profiles,
     charging_profiles_store,
@@ -59,6 +60,7 @@ _DECIDERS: dict[type, Decide] = {
     certificates.AskForCertificate: certificates.ask,
     certificates.IssueCertificate: certificates.issue,
     webhook_alarms.NoteWebhook: webhook_alarms.note,
+    campaign_alarms.NoteCampaign: campaign_alarms.note,
     link_security.SetProfile: link_security.set_profile,
     link_security.AskRenewal: link_security.ask_renewal,
     link_security.NoteEnds: link_security.note_ends,

@@ -250,3 +250,39 @@ async def test_stations_of_another_make_and_those_that_have_it_are_left_out(worl
         with world.database.unit_of_work() as connection:
             assert firmware_files.delete_firmware(connection, one.firmware_id, clock.now()) is None
             assert firmware_files.delete_firmware(connection, other.firmware_id, clock.now()) is not None
+
+
+async def test_a_defect_in_one_campaign_stops_no_other_and_pauses_it_with_an_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        [peer] = await _stations(world, stack, 1)
+        broken, sound = (_begin(world, _firmware(world, stored_name=name * 32)) for name in "cd")
+        work = _work(world)
+        whole = work._advance
+
+        async def failing(campaign: Campaign, turns: list[Turn]) -> None:
+            if campaign.campaign_id == broken:
+                raise ZeroDivisionError
+            await whole(campaign, turns)
+
+        monkeypatch.setattr(work, "_advance", failing)
+        await work.look()
+        assert work._tidied_at is not None
+        assert _states(world, sound) == ["running"]
+        await _updates(peer, "Downloading", "Installed")
+        await work.look()
+        assert (_campaign(world, broken).state, _campaign(world, sound).state) == ("running", "finished")
+        await work.look()
+        found = _campaign(world, broken)
+        assert found.state == "paused"
+        assert "ZeroDivisionError" in found.reason
+        assert _alarms(world) == [("campaign paused", True)]
+        assert _act(world, broken, "resume")
+        await _work(world).look()
+        assert _alarms(world) == [("campaign paused", False)]
+
+
+def _alarms(world: World) -> list[tuple[str, bool]]:
+    with world.database.reading() as connection:
+        return [(one.kind, one.cleared_at is None) for one in connection.execute(models.alarm.select())]
