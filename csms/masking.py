@@ -14,9 +14,17 @@ _Json: TypeAlias = Any
 
 # What a text must contain before it is worth a look; in lower case. A backslash may hide any of the others.
 _HINTS = (b"\\", b"://", b"authorization", b"pass", b"secret", b"credential", b"private", b"api", b"shared")
+_HINTS += (b"psk", b"pwd", b'key"', b'pin"', b'puk"', b"token", b"vpn", b"wifi", b"wpa", b"sim", b"basic", b"security")
 _SECRET_NAME = re.compile(
-    r"(authorization|private|api|shared)[\W_]*key|pass[\W_]*(word|wd|phrase)|secret|credential", re.IGNORECASE
+    r"(authorization|private|api|shared|vpn|wifi|wpa|security)[\W_]*key|basic[\W_]*auth[\W_]*key|(wifi|wpa)\w*[\W_]*psk"
+    r"|sim[\W_]*pin|(auth|access)[\W_]*token|pass[\W_]*(word|wd|phrase)|secret|credential",
+    re.IGNORECASE,
 )
+# What the name of a configuration key ends in when its value is a secret.
+_ENDS = ("key", "psk", "pin", "puk", "token", "secret", "password", "passphrase", "passwd", "pwd", "pass")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_TAIL = re.compile(r"[A-Z]{2,}([a-z]+)")
+_PUBLIC = re.compile(r"public[\W_]*key", re.IGNORECASE)  # of a meter, for everybody to check its values
 _NAME = re.compile(r"[\w .,:/-]{1,100}")
 _TOLD_BY = frozenset({"value", "val", "data", "newvalue", "defaultvalue"})  # beside a name, these carry what it means
 _USER_INFO = re.compile(r"""([a-z][a-z0-9+.-]*://)[^\s"'<>]*@""", re.IGNORECASE)
@@ -45,6 +53,22 @@ def masked(text: str) -> str:
 def masked_text(text: str) -> str:
     """Return a text that is not JSON, such as an address, without keys and passwords."""
     return _hide_in_text(text, 0)
+
+
+def is_secret_key(name: str) -> bool:
+    """Tell whether the value of a configuration key of this name is a secret."""
+    bare = name.strip().rstrip("0123456789_-. []")
+    if _PUBLIC.search(bare):
+        return False
+    if _SECRET_NAME.search(bare):
+        return True
+    words = _WORDS.findall(bare)
+    if not words:
+        return False
+    tail = _TAIL.search(bare)
+    if words[-1].lower() in _ENDS or (tail is not None and bare.endswith(tail[1]) and tail[1] in _ENDS):
+        return True
+    return (bare.islower() or bare.isupper()) and bare.lower().endswith(_ENDS)
 
 
 def may_hold_secrets(data: bytes) -> bool:
@@ -94,7 +118,9 @@ def _hide(value: _Json, depth: int) -> _Json:
 
 
 def _hide_in_object(found: dict[str, _Json], depth: int) -> dict[str, _Json]:
-    names_secret = any(isinstance(one, str) and _is_secret_name(one) for one in found.values())
+    names_secret = any(isinstance(one, str) and _is_secret_name(one) for one in found.values()) or any(
+        isinstance(one, str) and name.strip().lower() == "key" and is_secret_key(one) for name, one in found.items()
+    )
     return {
         name: _hide_all(one)
         if _is_secret_name(name) or (names_secret and name.strip().lower() in _TOLD_BY)

@@ -6,10 +6,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.masking import MASK, masked
+from csms.masking import MASK, is_secret_key, masked
 
 _SECRET = "hunter2Zx9"
 _KEY_NAMES = ("AuthorizationKey", "authorizationkey", "WiFiPassword", "APN Password", "Api_Key", "ClientSecret")
+_SECRET_KEYS = (
+    *(
+        "WifiPSK",
+        "WIFIpsk",
+        "wifipsk",
+        "WIFIPSK",
+        "Wifi_PSK",
+        "wifi-password",
+        "WifiKey2",
+        "HttpBasicAuthKey",
+        "VpnKey",
+    ),
+    *("vpnkey", "SecurityKey", "AuthToken", "BackendToken", "SimPin", "SIMPIN", "sim.pin", "ModemPIN", "SimPuk"),
+    *("APNCredentials", "ApnPassword", "ApnPass", "TunnelPwd", "ClientSecret", "KEY", "AuthorizationKey"),
+)
+# OCPP 1.6, 9; Security Whitepaper, 2.8; and some of vendors
+_HARMLESS_KEYS = (
+    *("AllowOfflineTxForUnknownId", "AuthorizationCacheEnabled", "AuthorizeRemoteTxRequests", "BlinkRepeat"),
+    *("ClockAlignedDataInterval", "ConnectionTimeOut", "ConnectorPhaseRotation", "ConnectorPhaseRotationMaxLength"),
+    *("GetConfigurationMaxKeys", "HeartbeatInterval", "LightIntensity", "LocalAuthorizeOffline", "LocalPreAuthorize"),
+    *("MaxEnergyOnInvalidId", "MeterValuesAlignedData", "MeterValuesAlignedDataMaxLength", "MeterValuesSampledData"),
+    *("MeterValuesSampledDataMaxLength", "MeterValueSampleInterval", "MinimumStatusDuration", "NumberOfConnectors"),
+    *("ResetRetries", "StopTransactionOnEVSideDisconnect", "StopTransactionOnInvalidId", "StopTxnAlignedData"),
+    *("StopTxnAlignedDataMaxLength", "StopTxnSampledData", "StopTxnSampledDataMaxLength", "SupportedFeatureProfiles"),
+    *("SupportedFeatureProfilesMaxLength", "TransactionMessageAttempts", "TransactionMessageRetryInterval"),
+    *("UnlockConnectorOnEVSideDisconnect", "WebSocketPingInterval", "LocalAuthListEnabled", "LocalAuthListMaxLength"),
+    *("SendLocalListMaxLength", "ReserveConnectorZeroSupported", "ChargeProfileMaxStackLevel"),
+    *("ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods", "ConnectorSwitch3to1PhaseSupported"),
+    *("MaxChargingProfilesInstalled", "AdditionalRootCertificateCheck", "CertificateSignedMaxChainSize"),
+    *("CertificateStoreMaxLength", "CpoName", "SecurityProfile", "SupportedFileTransferProtocols"),
+    *(
+        "MeterPublicKey",
+        "MeterPublicKey1",
+        "WifiSSID",
+        "SimSlot",
+        "StopSpin",
+        "KeyCount",
+        "TokenLifetime",
+        "PinningMode",
+    ),
+)
 
 _CARRIERS = st.sampled_from(
     (
@@ -91,3 +132,26 @@ def test_an_object_that_names_its_key_twice_is_not_shown() -> None:
     shown = masked('{"key":"AuthorizationKey","value":"00ff","key":"x"}')
     assert "00ff" not in shown
     assert "not shown" in shown
+
+
+@pytest.mark.parametrize("name", _SECRET_KEYS)
+def test_the_value_of_a_secret_configuration_key_is_hidden_in_both_directions(name: str) -> None:
+    assert is_secret_key(name)
+    for frame in (
+        [2, "1", "ChangeConfiguration", {"key": name, "value": _SECRET}],
+        [3, "1", {"configurationKey": [{"key": name, "readonly": False, "value": _SECRET}]}],
+        {"key": name, "value": _SECRET},
+    ):
+        text = json.dumps(frame, separators=(",", ":"))
+        assert masked(text) == text.replace(_SECRET, MASK)
+        assert _SECRET not in masked(text[:-1])  # not even where it is cut
+
+
+@pytest.mark.parametrize("name", _HARMLESS_KEYS)
+def test_the_value_of_a_harmless_configuration_key_can_be_read(name: str) -> None:
+    for frame in (
+        [2, "1", "ChangeConfiguration", {"key": name, "value": "7"}],
+        [3, "1", {"configurationKey": [{"key": name, "readonly": False, "value": "7"}], "unknownKey": ["VpnKey"]}],
+    ):
+        text = json.dumps(frame)
+        assert masked(text) == text

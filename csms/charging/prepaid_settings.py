@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from csms.charging.setting_facts import Setting, SettingState
+from csms.masking import MASK, is_secret_key
 
 AUTHORIZATION_KEY = "AuthorizationKey"
 CACHE = "AuthorizationCacheEnabled"
@@ -96,6 +97,8 @@ def problem_of_key(key: str) -> str | None:
         return f"A key has 1 to {MOST_KEY_LENGTH} characters and no blanks."
     if key.casefold() in _SECRET:
         return "Keys are made for each station; they are no setting of a group."
+    if is_secret_key(key):
+        return "Passwords and keys are no setting of a group; send them as a command, which stores them sealed."
     return None
 
 
@@ -177,7 +180,7 @@ def _judged(
     fitting = fits(wish, setting.reported_value)
     as_settled = settled is not None and fits(Wish(wish.key, settled, is_list=wish.is_list), setting.reported_value)
     state: SettingState
-    if setting.key == AUTHORIZATION_KEY:
+    if setting.key == AUTHORIZATION_KEY or setting.reported_value == MASK:
         state = kept.state if kept is not None else "differs"
         state = "differs" if state in {"unknown", "refused"} else state
     elif said is None:
