@@ -7,6 +7,7 @@ cards a list has is the store's matter.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -57,7 +58,7 @@ class StationList(msgspec.Struct, frozen=True):
     @property
     def entries(self) -> dict[str, Entry] | None:
         """What it holds, by id tag; None where that is not known."""
-        return None if self.entries_json is None else {one.id_tag: one for one in _ENTRIES.decode(self.entries_json)}
+        return None if self.entries_json is None else dict(_read(self.entries_json))
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -86,6 +87,11 @@ class TooLong(msgspec.Struct, frozen=True):
 _ENTRIES = msgspec.json.Decoder(tuple[Entry, ...])
 
 
+@lru_cache(maxsize=2)  # a step reads what the station has more than once
+def _read(entries_json: str) -> Mapping[str, Entry]:
+    return {one.id_tag: one for one in _ENTRIES.decode(entries_json)}
+
+
 def entry_of(
     id_tag: str, state: CardState, expires_at: datetime | None, account_id: int | None, now: datetime
 ) -> Entry | None:
@@ -108,7 +114,11 @@ def _write(moment: datetime) -> str:
 
 def digest_of(entries: Iterable[Entry]) -> str:
     """Return what is the same for the same entries in any order."""
-    return blake2b(_encoded(entries), digest_size=16).hexdigest()
+    return _digest(_encoded(entries))
+
+
+def _digest(encoded: bytes) -> str:
+    return blake2b(encoded, digest_size=16).hexdigest()
 
 
 def _encoded(entries: Iterable[Entry]) -> bytes:
@@ -174,6 +184,8 @@ def next_step(has: StationList, wanted: Wanted, *, full: bool = False) -> Step |
         return TooLong(f"The list has {len(wanted.entries)} cards, and the station takes {wanted.most_entries}.")
     if has.version is None:
         return Step("GetLocalListVersion")
+    if not full and not has.failures and has.entries_json is not None and has.digest == wanted.digest:
+        return None
     after = {one.id_tag: one for one in wanted.entries}
     before = None if full or has.failures else has.entries
     version = max(has.version, 0) + 1
@@ -254,8 +266,8 @@ def _unknown(has: StationList, state: State, explanation: str) -> StationList:
 
 
 def _holding(has: StationList, entries: Mapping[str, Entry], state: State) -> StationList:
-    text = _encoded(entries.values()).decode()
-    digest = digest_of(entries.values())
+    encoded = _encoded(entries.values())
+    digest, text = _digest(encoded), encoded.decode()
     return msgspec.structs.replace(
         has, entries_json=text, cards=len(entries), digest=digest, state=state, explanation=""
     )

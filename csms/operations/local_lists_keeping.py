@@ -34,6 +34,27 @@ class ListedCard(msgspec.Struct, frozen=True):
     account_id: int | None
 
 
+class Listing:
+    """The cards of a list, by id tag. What follows from them is worked out once, until the next of them expires."""
+
+    def __init__(self, cards: tuple[ListedCard, ...]) -> None:
+        """`cards` are those of all states, each once."""
+        self.cards = cards
+        self._last: tuple[datetime, datetime | None, tuple[Entry, ...], str] | None = None
+
+    def at(self, now: datetime) -> tuple[tuple[Entry, ...], str]:
+        """Return the entries and their digest."""
+        last = self._last  # read once: pages, the upkeep and the engine ask in threads of their own
+        if last is None or now < last[0] or (last[1] is not None and now >= last[1]):
+            entries = entries_of(self.cards, now)
+            ends = (one.expires_at for one in self.cards if one.expires_at is not None and one.expires_at > now)
+            last = self._last = now, min(ends, default=None), entries, local_lists.digest_of(entries)
+        return last[2], last[3]
+
+
+NOTHING = Listing(())
+
+
 class Assigned(msgspec.Struct, frozen=True):
     """The list of a station, and how much the station says that it can take."""
 
@@ -164,15 +185,12 @@ def replacing(asked: JoinCard, decision: Decision[Any], working_set: WorkingSet,
     return Decision(decision.outcome, (*decision.intents, CardReplaced(asked.id_tag, asked.new_id_tag)))
 
 
-def wanted_of(
-    assigned: Assigned, cards: dict[int, tuple[ListedCard, ...]], held_list_id: int | None, now: datetime
-) -> Wanted | None:
+def wanted_of(assigned: Assigned, cards: dict[int, Listing], held_list_id: int | None, now: datetime) -> Wanted | None:
     """Return what a station should have; None where it has no list of ours and never had one."""
     if assigned.list_id is None and held_list_id is None:
         return None
-    listed = () if assigned.list_id is None else cards.get(assigned.list_id, ())
-    entries = entries_of(listed, now)
-    digest = local_lists.digest_of(entries)
+    listing = NOTHING if assigned.list_id is None else cards.get(assigned.list_id, NOTHING)
+    entries, digest = listing.at(now)
     return Wanted(assigned.list_id, entries, digest, assigned.most_entries, assigned.most_sent)
 
 

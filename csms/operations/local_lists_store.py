@@ -1,11 +1,11 @@
 """Set-wise reads and writes of local lists for the engine, and which stations are out of step. Decides nothing."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, cast, func, null, or_, select
+from sqlalchemy import Connection, String, Text, bindparam, cast, func, null, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing import models as money_models
@@ -20,9 +20,11 @@ from csms.operations.local_lists_keeping import (
     AT,
     CARDS,
     HELD,
+    NOTHING,
     Assigned,
     CardReplaced,
     ListedCard,
+    Listing,
     wanted_of,
 )
 
@@ -70,26 +72,42 @@ _LENGTHS = select(_setting.c.charge_point_id, func.lower(_setting.c.key), _setti
     func.lower(_setting.c.key).in_((_MOST_ENTRIES, _MOST_SENT)),
     _setting.c.reported_value.is_not(None),
 )
-_COLUMNS = (_card.id_tag, _card.state, _card.expires_at, _card.account_id)
+# The cards of a list come as one text, which is quickly told from the last one: many cards seldom change. Id tags are
+# printable, so nothing in them looks like an end.
+_FIELD, _ROW = "\x1f", "\x1e"
+_latest: dict[int, tuple[str, Listing]] = {}  # of each list; right whatever it holds, since the text is compared
+_TEXT = func.aggregate_strings(
+    _card.id_tag
+    + _FIELD
+    + _card.state
+    + _FIELD
+    + func.coalesce(cast(_card.expires_at, Text), "")
+    + _FIELD
+    + func.coalesce(cast(_card.account_id, Text), ""),
+    _ROW,
+)
 _OF_GROUP = (
-    select(_list.c.id, *_COLUMNS)
+    select(_list.c.id, _TEXT)
     .select_from(_list)
     .join(money_models.ledger_account, _account.group_id == _list.c.account_group_id)
     .join(money_models.card, _card.account_id == _account.id)
     .where(any_of(_list.c.id, "keys"))
+    .group_by(_list.c.id)
 )
 _OF_STAFF = (
-    select(_list.c.id, *_COLUMNS)
+    select(_list.c.id, _TEXT)
     .select_from(_list)
     .join(money_models.account_group, _group.is_staff & _list.c.has_staff)
     .join(money_models.ledger_account, _account.group_id == _group.id)
     .join(money_models.card, _card.account_id == _account.id)
     .where(any_of(_list.c.id, "keys"))
+    .group_by(_list.c.id)
 )
 _CHOSEN = (
-    select(_chosen.c.list_id, *_COLUMNS)
+    select(_chosen.c.list_id, _TEXT)
     .join(money_models.card, _card.id_tag == _chosen.c.id_tag)
     .where(any_of(_chosen.c.list_id, "keys"))
+    .group_by(_chosen.c.list_id)
 )
 
 
@@ -118,16 +136,33 @@ def _assigned(connection: Connection, keys: list[int]) -> dict[int, Assigned]:
     }
 
 
-def listed_cards(connection: Connection, list_ids: Iterable[int]) -> dict[int, tuple[ListedCard, ...]]:
+def listed_cards(connection: Connection, list_ids: Iterable[int]) -> dict[int, Listing]:
     """Return the cards of lists, each once, by id tag; also those that are blocked, lost or expired."""
     keys = {"keys": sorted(list_ids)}
     if not keys["keys"]:
         return {}
-    found: dict[int, dict[str, ListedCard]] = {}
+    found: dict[int, list[str]] = {}
     for statement in (_OF_GROUP, _OF_STAFF, _CHOSEN):
-        for list_id, *card in connection.execute(statement, keys):
-            found.setdefault(list_id, {})[card[0]] = as_fact(ListedCard, card)
-    return {list_id: tuple(cards[tag] for tag in sorted(cards)) for list_id, cards in found.items()}
+        for list_id, text in connection.execute(statement, keys):
+            found.setdefault(list_id, []).append(text)
+    return {list_id: _listing(list_id, _ROW.join(texts)) for list_id, texts in found.items()}
+
+
+def _listing(list_id: int, text: str) -> Listing:
+    """Return the cards of a list, worked out anew only where they changed since somebody asked last."""
+    before, listing = _latest.get(list_id, ("", NOTHING))
+    if before != text:
+        cards = {row[0]: row for row in (row.split(_FIELD) for row in text.split(_ROW))}
+        listing = Listing(tuple(_card_of(*cards[tag]) for tag in sorted(cards)))
+        _latest[list_id] = text, listing
+    return listing
+
+
+def _card_of(id_tag: str, state: str, expires_at: str, account_id: str) -> ListedCard:
+    moment = datetime.fromisoformat(expires_at) if expires_at else None
+    if moment is not None and moment.tzinfo is None:  # SQLite's text has none
+        moment = moment.replace(tzinfo=UTC)
+    return ListedCard(id_tag, state, moment, int(account_id) if account_id else None)
 
 
 def out_of_step(connection: Connection, charge_point_ids: Iterable[int], now: datetime) -> list[int]:

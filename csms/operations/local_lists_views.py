@@ -17,7 +17,7 @@ from csms.charging import models as charging_models
 from csms.db import as_fact
 from csms.operations import local_lists_models as models
 from csms.operations.local_lists import Entry, StationList, digest_of
-from csms.operations.local_lists_keeping import entries_of
+from csms.operations.local_lists_keeping import NOTHING, entries_of
 from csms.operations.local_lists_store import WITHOUT_ENTRIES, listed_cards
 
 Refusal = Literal["unknown card", "unknown station", "unknown group", "unknown list"]
@@ -161,7 +161,7 @@ def targets_of(connection: Connection, list_id: int) -> list[TargetView]:
 
 def entries_in(connection: Connection, list_id: int, now: datetime) -> list[ListEntryView]:
     """Return what a list says of which card, by id tag."""
-    cards = listed_cards(connection, [list_id]).get(list_id, ())
+    cards = listed_cards(connection, [list_id]).get(list_id, NOTHING).cards
     chosen = set(connection.execute(select(_chosen.id_tag).where(_chosen.list_id == list_id)).scalars())
     numbers = _printed_numbers(connection, [one.id_tag for one in cards])
     found = entries_of(cards, now)
@@ -227,8 +227,8 @@ def list_stations(
     reported = _reported(connection, [row[0] for row in rows])
     entries_json = None if charge_point_id is None else _entries_json(connection, charge_point_id)
     digests: dict[int | None, str] = {None: digest_of(())}
-    for key, cards in listed_cards(connection, {row[3] for row in rows if row[3] is not None}).items():
-        digests[key] = digest_of(entries_of(cards, now))
+    for key, listing in listed_cards(connection, {row[3] for row in rows if row[3] is not None}).items():
+        _, digests[key] = listing.at(now)
     found = [_station(row, reported.get(row[0], {}), digests.get(row[3], digests[None])) for row in rows]
     if entries_json is None:
         return found
