@@ -197,10 +197,17 @@ def _secure(
     tls = central_system.tls
     work = SecurityWork(installation, connections, clock.now, lambda: tls.certificates)
     if central_system.tls_port is None:
-        return work.sign(), work.run()
+        return work.sign(), work.run(), work.watch()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(tls.reload()))
-    return work.sign(), work.run(), tls.watch()
+    reloading: set[asyncio.Task[bool]] = set()  # the loop itself keeps no task from being collected
+
+    def reload() -> None:
+        task = loop.create_task(tls.reload())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return work.sign(), work.run(), work.watch(), tls.watch()
 
 
 def _with_files(installation: Installation, portal_socket: socket.socket) -> tuple[Installation, FtpServer]:

@@ -13,10 +13,24 @@ MASK = "***"
 _Json: TypeAlias = Any
 
 # What a text must contain before it is worth a look; in lower case. A backslash may hide any of the others.
-_HINTS = (b"\\", b"://", b"authorization", b"pass", b"secret", b"credential", b"private", b"api", b"shared")
-_HINTS += (b"psk", b"pwd", b'key"', b'pin"', b'puk"', b"token", b"vpn", b"wifi", b"wpa", b"sim", b"basic", b"security")
+_HINTS = (
+    *(
+        b"\\",
+        b"://",
+        b"authorization",
+        b"pass",
+        b"secret",
+        b"credential",
+        b"private",
+        b"api",
+        b"shared",
+        b"psk",
+        b"pwd",
+    ),
+    *(b'key"', b"pin", b'puk"', b"token", b"vpn", b"wifi", b"wpa", b"basic", b"securitykey"),
+)
 _SECRET_NAME = re.compile(
-    r"(authorization|private|api|shared|vpn|wifi|wpa|security)[\W_]*key|basic[\W_]*auth[\W_]*key|(wifi|wpa)\w*[\W_]*psk"
+    r"(authorization|private|api|shared|vpn|wifi|wpa)[\W_]*key|securitykey|basic[\W_]*auth[\W_]*key|(wifi|wpa)\w*[\W_]*psk"
     r"|sim[\W_]*pin|(auth|access)[\W_]*token|pass[\W_]*(word|wd|phrase)|secret|credential",
     re.IGNORECASE,
 )

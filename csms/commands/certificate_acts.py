@@ -14,6 +14,8 @@ from csms.operations import authority, security_store, security_views
 from csms.operations.authority import REASONS
 from csms.operations.certificate_reading import certifies, read_certificates
 from csms.operations.certificates import IssueCertificate, NewCertificate, record_of
+from csms.operations.link_security import CERTIFICATE_REVOKED
+from csms.operations.security_events import of_ours
 
 LONGEST_ROOT = 5500  # characters (InstallCertificate.req)
 _ENOUGH = 500  # requests that wait, at most
@@ -26,8 +28,8 @@ class CertificateRefused(CsmsError):  # noqa: N818 - an answer, not a mistake of
 def revoke(
     connection: Connection, fingerprint: str, reason: str, revoked_by: str, now: datetime
 ) -> security_views.CertificateView:
-    """Revoke a certificate of a station: it counts no more at its next connection, on every node. `write_lists` is
-    next.
+    """Revoke a certificate of a station: it counts no more, on every node, and an open link is closed
+    (`SecurityWork.watch`). `write_lists` is next.
     """
     if reason not in REASONS:
         raise CertificateRefused(f"The reason has to be one of: {', '.join(REASONS)}.")
@@ -38,6 +40,9 @@ def revoke(
         raise CertificateRefused("Only certificates of stations are revoked here.")
     if not security_store.revoke(connection, found.fingerprint, reason, revoked_by, now):
         raise CertificateRefused("It was revoked before.")
+    if found.charge_point_id is not None:
+        what = f"{found.serial_number} by {revoked_by}: {reason}"
+        security_store.add_event(connection, of_ours(found.charge_point_id, CERTIFICATE_REVOKED, what, now), now)
     return found
 
 

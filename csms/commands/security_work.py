@@ -25,7 +25,7 @@ from csms.operations import authority, security_views
 from csms.operations import security_models as tables
 from csms.operations.certificate_reading import CertificateFacts, read_certificates, read_csr
 from csms.operations.certificates import LONGEST_CHAIN, IssueCertificate
-from csms.operations.link_security import SECURITY, AskRenewal, NoteEnds, rotate_key
+from csms.operations.link_security import PROVE_AGAIN, SECURITY, AskRenewal, NoteEnds, rotate_key
 
 log = structlog.get_logger()
 
@@ -36,6 +36,8 @@ _ASKED_AGAIN = timedelta(days=1)
 _LISTS_EVERY = timedelta(days=7)
 _KEYED: tuple[SecurityProfile, ...] = (1, 2)
 _BUILT_IN = "built-in authority"
+_LOOKED_BACK = timedelta(minutes=5)
+_POLICY_VIOLATION, _PROVE_AGAIN = 1008, "connect again and prove who you are"  # RFC 6455, 7.4.1
 _cp, _station, _command = models.charge_point.c, tables.station_security.c, models.command.c
 _ROTATION = (
     select(_cp.id)
@@ -66,6 +68,15 @@ _ENDING = (
     .where(_station.shown_not_after < bindparam("ends_before"))
     .order_by(_station.shown_not_after)
     .limit(200)
+)
+
+_event, _link = tables.security_event.c, models.connection.c
+_OUTDATED = (
+    select(_link.charge_point_id, _link.connection_id)
+    .join(tables.security_event, _event.charge_point_id == _link.charge_point_id)
+    .where(_event.type.in_(PROVE_AGAIN), _event.source == "central system", _event.recorded_at > bindparam("since"))
+    .where(_link.node == bindparam("node"), _link.connected_at < _event.recorded_at)
+    .distinct()
 )
 
 
@@ -132,6 +143,33 @@ class SecurityWork:
                 continue
             issued.append(IssueCertificate(one.request_id, made.facts, chain, _BUILT_IN))
         return issued
+
+    async def watch(self) -> None:
+        """Close the links here that would have to prove anew who is there, for ever; also for what other nodes did."""
+        while True:
+            await asyncio.sleep(self._settings.command_poll_s)
+            if not self._engine.available or not len(self._connections):
+                continue
+            try:
+                await self.close_outdated()
+            except Exception:  # the next look tries again; the database's state is logged by the engine
+                log.warning("links that are to be closed cannot be found", exc_info=True)
+
+    async def close_outdated(self) -> None:
+        """Close the links whose key, certificate or profile was changed by somebody while they were open."""
+        links = [
+            link
+            for charge_point_id, connection_id in await asyncio.to_thread(self._outdated)
+            if (link := self._connections.get(charge_point_id)) is not None and link.connection_id == connection_id
+        ]
+        for link in links:
+            log.info("closed, to prove anew who it is", charge_point=link.identity)
+        await asyncio.gather(*(link.close(_POLICY_VIOLATION, _PROVE_AGAIN) for link in links), return_exceptions=True)
+
+    def _outdated(self) -> list[tuple[int, str]]:
+        keys = {"node": self._settings.node_name, "since": self._clock() - _LOOKED_BACK}
+        with self._database.reading() as connection:
+            return [(row.charge_point_id, row.connection_id) for row in connection.execute(_OUTDATED, keys)]
 
     async def run(self) -> None:
         """Change keys, ask for new requests and raise alarms in time, for ever."""

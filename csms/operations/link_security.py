@@ -6,6 +6,7 @@ Whitepaper, A00.FR.005, A01, A05).
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -13,11 +14,19 @@ from csms.billing.books import Decision
 from csms.charging.command_queue import MASKED_KEY, QueueCommand, is_key_change
 from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, Command, KeyChange
 from csms.charging.prepaid_settings import AUTHORIZATION_KEY
-from csms.charging.stations import SecurityProfile
+from csms.charging.stations import ChangeKey, SecurityProfile
 from csms.charging.working_set import Names, WorkingSet
 from csms.operations.security_events import of_ours
 
 SECURITY = "security of the link"  # who asks for what is done periodically
+KEY_SET, CERTIFICATE_REVOKED = "KeySetByHand", "CertificateRevoked"
+_REQUIRED, _LOWERED = "SecurityProfileRequired", "SecurityProfileLowered"
+PROVE_AGAIN = (
+    KEY_SET,
+    CERTIFICATE_REVOKED,
+    _REQUIRED,
+    _LOWERED,
+)  # after these events an open connection proves nothing
 _NEEDS_KEY = (1, 2)
 _ASKED_AGAIN = timedelta(days=1)
 
@@ -102,8 +111,17 @@ def set_profile(asked: SetProfile, working_set: WorkingSet, now: datetime) -> De
     changed = KeyChange(before.charge_point_id, asked.security_profile, before.key_salt, before.key_hash)
     what = f"from {before.security_profile} to {asked.security_profile} by {asked.actor}"
     what += f": {asked.reason.strip()}" if asked.reason.strip() else ""
-    kind = "SecurityProfileLowered" if is_lower else "SecurityProfileRequired"
+    kind = _LOWERED if is_lower else _REQUIRED
     return Decision("", (changed, of_ours(before.charge_point_id, kind, what, now)))
+
+
+def noting_key(asked: ChangeKey, decision: Decision[Any], working_set: WorkingSet, now: datetime) -> Decision[Any]:  # noqa: ARG001 - a rule beside charging takes these
+    """Note that somebody set a key by hand."""
+    known: int | None = decision.outcome
+    if known is None:
+        return decision
+    event = of_ours(known, KEY_SET, "by hand; who is connected has to come again with it", now)
+    return Decision(known, (*decision.intents, event))
 
 
 def ask_renewal(asked: AskRenewal, working_set: WorkingSet, now: datetime) -> Decision[bool]:

@@ -15,7 +15,7 @@ from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import Decide, Rules
 from csms.charging.facts import CommandSecret
 from csms.charging.follow_ups import Rule
-from csms.charging.stations import Boot, Connect, Open, StatusNotification
+from csms.charging.stations import Boot, ChangeKey, Connect, Open, StatusNotification
 from csms.charging.store import Loader, Writer
 from csms.charging.transactions import StartTransaction
 from csms.operations import (
@@ -74,6 +74,7 @@ _BESIDE: dict[type, tuple[Extra, ...]] = {
     JoinCard: (local_lists_keeping.replacing,),
     GuardDue: (charging_profiles.bounded,),
     Connect: (certificates.noting,),
+    ChangeKey: (link_security.noting_key,),
 }
 
 # What may end a command: its answer, or else its time, an operator, the charge point's reconnecting or its boot.

@@ -276,6 +276,11 @@ def remove_root(connection: Sql, fingerprint: str) -> bool:
     return bool(connection.execute(statement).rowcount)
 
 
+def add_event(connection: Sql, event: SecurityEvent, now: datetime) -> None:
+    """Keep one event."""
+    connection.execute(insert(_event).values({**msgspec.structs.asdict(event), "recorded_at": now}))
+
+
 def revoke(connection: Sql, fingerprint: str, reason: str, revoked_by: str, now: datetime) -> bool:
     """Mark a certificate as revoked; False where it is unknown or was revoked before."""
     statement = (

@@ -1,5 +1,6 @@
 """Keys, certificates and profiles of links as they are stored, on both databases; each message also comes twice."""
 
+import asyncio
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +14,13 @@ from csms import clock
 from csms.charging import models
 from csms.charging.command_models import command_secret
 from csms.charging.stations import AddChargePoint, Admitted, ChangeKey, Connect, Presented, TurnedAway, hash_key
-from csms.commands.certificate_acts import CertificateRefused, answer_of, root_of
+from csms.commands.certificate_acts import CertificateRefused, answer_of, revoke, root_of
 from csms.commands.requests import ask
 from csms.commands.security_work import SecurityWork, within
-from csms.operations import authority, security_views
+from csms.operations import authority, security_store, security_views
 from csms.operations import security_models as tables
 from csms.operations.certificate_reading import HashData, hash_data, matching, read_certificates, read_csr
-from csms.operations.certificates import LONGEST_CHAIN
+from csms.operations.certificates import LONGEST_CHAIN, record_of
 from csms.operations.link_security import SetProfile, rotate_key
 from csms.sealing import Sealer
 from tests.conftest import settings_for
@@ -375,6 +376,39 @@ async def test_a_connected_station_whose_certificate_ends_soon_is_asked_once_a_d
             await peer.answer(message_id, {"status": "Accepted"})
             assert await requested(peer, make_request("CP1", "")[0]) == "Accepted"
         assert [row["action"] for row in rows(world, models.command)] == ["ExtendedTriggerMessage"]
+
+
+async def test_who_set_a_key_or_a_profile_or_revoked_a_certificate_ends_the_open_link(
+    world: World, made_authority: Path
+) -> None:
+    work = SecurityWork(world.installation, world.connections, clock.now, tuple)
+    issued = authority.load(made_authority, "").issue_station("CP1", CPO, "ecdsa", 5, clock.now()).facts
+    with world.database.unit_of_work() as connection:
+        security_store.add_certificate(connection, record_of(issued, "station", 1, "maria"), clock.now())
+    number = await world.submit(AddChargePoint("SAFE", 1, SALT, hash_key(KEY, SALT)))
+    async with world.station("CP1") as bystander, world.station("SAFE", key=KEY) as peer:
+        await work.close_outdated()
+        assert await peer.call("Heartbeat", {})
+        await world.submit(ChangeKey("SAFE", 1, SALT, hash_key(NEW_KEY, SALT)))
+        await work.close_outdated()
+        assert await _closed(peer) == 1008
+        assert await bystander.call("Heartbeat", {})
+    async with world.station("SAFE", key=NEW_KEY) as peer:
+        await work.close_outdated()  # what it knows already closes nothing once more
+        assert await peer.call("Heartbeat", {})
+        assert await world.submit(SetProfile(number, 2, "", "maria")) == ""
+        await work.close_outdated()
+        assert await _closed(peer) == 1008
+    async with world.station("CP1") as peer:
+        with world.database.unit_of_work() as connection:
+            revoke(connection, issued.fingerprint, "superseded", "maria", clock.now())
+        await work.close_outdated()
+        assert await _closed(peer) == 1008
+
+
+async def _closed(peer: Peer) -> int | None:
+    await asyncio.wait_for(peer.socket.wait_closed(), 5)
+    return peer.socket.close_code
 
 
 # --- Events and roots -------------------------------------------------------------------------------------------------
