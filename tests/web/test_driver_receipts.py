@@ -2,7 +2,9 @@
 
 import io
 import re
+import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pypdf import PdfReader
@@ -16,6 +18,8 @@ from csms.charging.stations import AddChargePoint
 from csms.charging.transactions import StartTransaction, StopTransaction
 from csms.installation import RECEIPTS
 from csms.sealing import Sealer
+from csms.web.receipts import pdf as pdf_module
+from csms.web.receipts.pdf import render
 from csms.web.receipts.words import TEXTS, Words, preferred
 from tests.web.portal import CARD, Browser, PortalWorld
 
@@ -65,6 +69,27 @@ async def test_whoever_has_the_address_sees_the_receipt_without_a_login_or_a_coo
     text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.content)).pages)
     assert "Charge receipt C1" in text
     assert "Mara" not in text
+
+
+async def test_a_pdf_is_not_drawn_in_the_event_loop(
+    sqlite_portal: PortalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def drawn(*given: Any) -> bytes:
+        threads.append(threading.current_thread().name)
+        return render(*given)
+
+    monkeypatch.setattr(pdf_module, "render", drawn)
+    transaction_id = await charged(sqlite_portal)
+    response = await sqlite_portal.browser().client.get(f"{link_of(sqlite_portal, transaction_id)}/pdf")
+    assert response.status_code == 200
+    browser = sqlite_portal.browser()
+    await browser.log_in("accountant")
+    response = await browser.post(f"/transactions/{transaction_id}/receipt/print", act="A4")
+    assert response.headers["content-type"] == "application/pdf"
+    assert len(threads) == 2
+    assert all(name.startswith("receipt") for name in threads)
 
 
 @pytest.mark.parametrize(

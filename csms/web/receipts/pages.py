@@ -18,7 +18,7 @@ from csms.charging.display_texts import Language
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import Form
 from csms.web.receipts.document import Document, heading_of, of_charge, of_desk
-from csms.web.receipts.pdf import PAPERS, render
+from csms.web.receipts.pdf import PAPERS, render_aside
 from csms.web.receipts.words import language_of, locale_of
 from csms.web.visit import Visit, link
 
@@ -43,7 +43,8 @@ async def print_one(visit: Visit) -> Response:
         return one, language, note_print(connection, entry_id)
 
     one, language, before = await visit.write(count)
-    return _printed(visit, form, _document(visit, one, language, is_copy=before > 0), link("/card", tag=one.id_tag))
+    document = _document(visit, one, language, is_copy=before > 0)
+    return await _printed(visit, form, document, link("/card", tag=one.id_tag))
 
 
 async def show_charge(visit: Visit) -> Response:
@@ -63,7 +64,7 @@ async def print_charge(visit: Visit) -> Response:
 
     one, language, before = await visit.write(count)
     back = f"/transactions/{one.one.transaction_id}"
-    return _printed(visit, form, charge_document(visit, one, language, is_copy=before > 0), back)
+    return await _printed(visit, form, charge_document(visit, one, language, is_copy=before > 0), back)
 
 
 async def download_signed(visit: Visit) -> Response:
@@ -131,10 +132,10 @@ def _shown(visit: Visit, document: Document, back: str, one: DeskReceipt | Charg
     return visit.page("receipts/receipt.html", document=document, back=back, printing=False, signed_of=signed_of)
 
 
-def _printed(visit: Visit, form: Form, document: Document, back: str) -> Response:
+async def _printed(visit: Visit, form: Form, document: Document, back: str) -> Response:
     act = form.typed("act")
     if act not in PAPERS:
         return visit.page("receipts/receipt.html", document=document, back=back, printing=True, signed_of=None)
     name = f"receipt-{document.code}{'-copy' if document.is_copy else ''}.pdf"
     headers = {"content-disposition": f'inline; filename="{name}"'}
-    return Response(render(document, act), media_type="application/pdf", headers=headers)
+    return Response(await render_aside(document, act), media_type="application/pdf", headers=headers)

@@ -4,6 +4,8 @@ The font is DejaVu Sans, which has Latin, Cyrillic, Greek and the euro sign; onl
 file.
 """
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, get_args
@@ -25,6 +27,7 @@ _REGULAR, _BOLD = "DejaVuSans", "DejaVuSans-Bold"
 _ROLL_WIDTH, _A4 = 80 * mm, (210 * mm, 297 * mm)
 _LONGEST_ROLL = 3000 * mm
 _LEADING = 1.32
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="receipt")
 
 
 def render(document: Document, paper: Paper) -> bytes:
@@ -35,6 +38,11 @@ def render(document: Document, paper: Paper) -> bytes:
     used = _Sheet(Canvas(BytesIO()), _ROLL_WIDTH, _LONGEST_ROLL, margin=5 * mm, size=8)
     used.write(document)
     return _draw(document, _ROLL_WIDTH, _LONGEST_ROLL - used.y + 7 * mm, margin=5 * mm, size=8)
+
+
+async def render_aside(document: Document, paper: Paper) -> bytes:
+    """Return the same from a thread, since the event loop has no time for it; one at a time, as fonts are shared."""
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, render, document, paper)
 
 
 def _register() -> None:

@@ -18,7 +18,7 @@ from csms.charging.receipt_links import is_genuine, transaction_of
 from csms.db import as_fact
 from csms.web.receipts.document import Document, Fact, heading_of
 from csms.web.receipts.pages import charge_document, formats_in
-from csms.web.receipts.pdf import render
+from csms.web.receipts.pdf import render_aside
 from csms.web.receipts.words import NAMES, Words, known, language_of, preferred
 from csms.web.visit import Visit
 
@@ -74,7 +74,7 @@ async def download(visit: Visit) -> Response:
     document = _document(visit, receipt, language)
     name = f"receipt-{document.code}.pdf"
     headers = _HIDDEN | {"content-disposition": f'inline; filename="{name}"'}
-    return Response(render(document, "A4"), media_type="application/pdf", headers=headers)
+    return Response(await render_aside(document, "A4"), media_type="application/pdf", headers=headers)
 
 
 def _unknown(visit: Visit, status: int) -> Response:
