@@ -36,6 +36,7 @@ from csms.message_log.reading import MessageReader
 from csms.operations.file_store import Arriving, FileStore, Stored
 from csms.sealing import Sealer
 from csms.web.api.feed import Feed
+from csms.web.exports import Exports
 from csms.web.formatting import Formats, choose_locale
 from csms.web.forms import clean
 from csms.web.limits import FailureLimiter
@@ -73,6 +74,11 @@ class Portal:
     def receipt_views(self) -> FailureLimiter:
         """Counts how often drivers' receipts are looked at from an address."""
         return FailureLimiter(self.settings.max_receipt_views_per_min)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Counts the long downloads that are under way."""
+        return Exports()
 
     @cached_property
     def receipt_key(self) -> bytes:

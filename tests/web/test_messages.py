@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from csms import clock
@@ -12,6 +13,7 @@ from csms.charging.stations import AddChargePoint
 from csms.charging.transactions import StartTransaction
 from csms.message_log.entries import Entry, Exchanges, Heard
 from csms.message_log.store import MessageStore
+from csms.web import exports
 from tests.web.portal import CARD, PortalWorld
 
 
@@ -117,6 +119,16 @@ async def test_the_export_is_json_lines_oldest_first(portal: PortalWorld) -> Non
     narrowed = await browser.client.get("/messages/export?id=m7")
     assert len(narrowed.text.splitlines()) == 1
     assert (await browser.client.get("/messages/export?since=never")).status_code == 422
+
+
+async def test_beyond_a_few_exports_the_next_one_waits(
+    sqlite_portal: PortalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await sqlite_portal.logged_in("operator")
+    monkeypatch.setattr(exports, "MOST", 0)
+    response = await browser.client.get("/messages/export")
+    assert response.status_code == 429
+    assert "try again" in response.text
 
 
 async def test_a_transaction_leads_to_the_messages_of_its_time(sqlite_portal: PortalWorld) -> None:

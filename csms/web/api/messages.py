@@ -4,14 +4,15 @@ from typing import Annotated
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from csms.charging import lookups
 from csms.message_log.entries import Kind
 from csms.message_log.export import MessageLine, line_of, write_lines
 from csms.message_log.reading import Search
 from csms.web.api.endpoint import ApiCall, Endpoint, Page, Paging, read_cursor, write_cursor
+from csms.web.api.problems import Problem
 from csms.web.api.values import Id, Moment, utc
+from csms.web.exports import WAIT_S, Export
 
 _Text = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\u0000]*$")]
 
@@ -53,11 +54,14 @@ async def show_list(call: ApiCall, query: MessageFilter) -> Page[MessageLine]:
     return Page(lines, None if found.next_before is None else write_cursor(found.next_before))
 
 
-async def export(call: ApiCall, query: MessageSearch) -> StreamingResponse:
+async def export(call: ApiCall, query: MessageSearch) -> Export:
     """Send all that fits, the oldest first, one JSON object a line."""
+    exports = call.portal.exports
+    if exports.is_full:
+        raise Problem("too-many-requests", "Several exports are under way; wait for one of them.", wait_s=WAIT_S)
     names = await call.read(lookups.identities)
     lines = write_lines(call.portal.messages.stream(_search(query)), names)
-    return StreamingResponse(lines, media_type="application/jsonl")
+    return Export(exports, lines, "application/jsonl", {})
 
 
 def _search(query: MessageFilter | MessageSearch) -> Search:

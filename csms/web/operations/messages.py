@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from csms.billing.wall_clock import read_moment
 from csms.charging import lookups
@@ -22,6 +22,7 @@ from csms.handlers import HANDLERS
 from csms.message_log.entries import KINDS
 from csms.message_log.export import write_lines
 from csms.message_log.reading import Found, MessageReader, Search
+from csms.web.exports import Export
 from csms.web.visit import Visit
 
 Result = TypeVar("Result")
@@ -85,13 +86,15 @@ async def live(visit: Visit) -> Response:
 
 async def export(visit: Visit) -> Response:
     """Send everything that fits as JSON lines, oldest first."""
+    if visit.portal.exports.is_full:
+        raise HTTPException(429, "Several exports are under way. Please try again when one of them has ended.")
     asked = await _asked(visit)
     if asked.wrong:
         raise HTTPException(422, asked.wrong)
     names = await visit.read(lookups.identities)
     lines = write_lines(visit.portal.messages.stream(asked.search), names)
     headers = {"Content-Disposition": 'attachment; filename="messages.jsonl"'}
-    return StreamingResponse(lines, media_type="application/jsonl", headers=headers)
+    return Export(visit.portal.exports, lines, "application/jsonl", headers)
 
 
 async def _asked(visit: Visit) -> Asked:

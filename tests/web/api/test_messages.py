@@ -4,6 +4,10 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+from starlette.requests import ClientDisconnect
+
+from csms.web import exports
 from tests.conformance.harness import Operator, Station
 
 
@@ -70,3 +74,33 @@ async def test_unreadable_frames_are_in_the_log_too(operator: Operator, station:
     (one,) = await _logged(operator, 1, kind="unreadable")
     assert one["text"] == '[2,"half","Heartbeat",{'
     assert one["action"] is None
+
+
+async def test_beyond_a_few_exports_the_next_one_waits(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "MOST", 1)
+    for _ in range(3):  # one that has ended makes room
+        assert (await operator.http.get("/api/v1/messages/export")).status_code == 200
+    monkeypatch.setattr(exports, "MOST", 0)
+    response = await operator.http.get("/api/v1/messages/export")
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "30"
+
+
+async def test_an_export_counts_until_its_reader_is_gone() -> None:
+    counting = exports.Exports()
+    seen: list[int] = []
+
+    async def leave(message: Any) -> None:
+        seen.append(counting.running)
+        if message["type"] == "http.response.body":
+            raise OSError
+
+    response = exports.Export(counting, iter([b"line"]), "application/jsonl", {})
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "asgi": {"spec_version": "2.4"}}
+    with pytest.raises(ClientDisconnect):
+        await response(scope, _nothing, leave)
+    assert (seen, counting.running) == ([1, 1], 0)
+
+
+async def _nothing() -> Any:
+    return {"type": "http.disconnect"}
