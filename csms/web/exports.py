@@ -1,4 +1,4 @@
-"""Downloads that take long: a few at a time, as each keeps a thread and the disk busy. Not what is in them."""
+"""Downloads that take long: a few at a time, as each keeps a thread and the disk busy. Knows no content."""
 
 from collections.abc import Iterator
 
