@@ -204,6 +204,11 @@ class Settings(BaseSettings):
         return frozenset(one.strip().lower() for one in self.webhook_hosts.split(",") if one.strip())
 
     @property
+    def least_profile(self) -> int:
+        """The least security profile that is let in: a laboratory, which adopts whoever comes, lets all in."""
+        return 0 if self.adopt_unknown_stations else self.minimum_security_profile
+
+    @property
     def node_name(self) -> str:
         """The name of this process among those that share the database."""
         return self.node or f"{socket.gethostname()}:{self.ocpp_port}"[:60]

@@ -134,7 +134,7 @@ class Handshake:
             secrets.token_hex(16),
             is_tls=tls is not None,
             certificate=None if der is None else self._read_certificate(der),
-            least_profile=0 if adopt else self._settings.minimum_security_profile,
+            least_profile=self._settings.least_profile,
         )
 
     def _too_often(self, connection: StationConnection) -> Response:

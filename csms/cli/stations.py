@@ -172,7 +172,8 @@ def _tell(
     url = station_url(settings, identity, profile)
     if as_json:
         shown = None if key is None else key.hex()
-        show_json({"identity": identity, "security_profile": profile, "key": shown, "url": url})
+        warning = _warning(profile, settings)
+        show_json({"identity": identity, "security_profile": profile, "key": shown, "url": url, "warning": warning})
         return
     say(f"{done} Configure the station with:")
     facts: list[tuple[str, object]] = [("  address", url), ("  security profile", profile)]
@@ -183,6 +184,18 @@ def _tell(
         say("HOST is this machine's name or address as the station reaches it.")
     if key is not None:
         say("The key is shown only now. A station may send its bytes or its hex text as password.")
+    if warning := _warning(profile, settings):
+        say(warning)
+
+
+def _warning(profile: SecurityProfile, settings: Settings) -> str | None:
+    """Say that a station with this profile is turned away, where that is so."""
+    if profile >= settings.least_profile:
+        return None
+    return (
+        f"As it is, the station will be turned away: CSMS_MINIMUM_SECURITY_PROFILE={settings.least_profile} "
+        f"lets none in with profile {profile}."
+    )
 
 
 def _site(installation: Installation, name: str) -> Site:

@@ -52,6 +52,15 @@ def test_a_station_of_profile_0_has_no_key(csms: Csms, settings: Settings) -> No
     assert "--key" in csms("station", "add", "CP-2", "--security-profile", "0", "--key", KEY, status=2).err
 
 
+def test_whoever_adds_a_station_that_is_not_let_in_is_told_so(csms: Csms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSMS_MINIMUM_SECURITY_PROFILE", "1")
+    assert "CSMS_MINIMUM_SECURITY_PROFILE=1" in csms("station", "add", "CP-1", "--security-profile", "0").out
+    assert "turned away" in csms("station", "add", "CP-2", "--security-profile", "0", "--json").json["warning"]
+    assert csms("station", "add", "CP-3", "--json").json["warning"] is None
+    monkeypatch.setenv("CSMS_MINIMUM_SECURITY_PROFILE", "0")
+    assert "turned away" not in csms("station", "add", "CP-4", "--security-profile", "0").out
+
+
 def test_the_key_is_changed(csms: Csms, settings: Settings) -> None:
     csms("station", "add", "CP-1", "--key", KEY)
     new = csms("station", "key", "CP-1", "--json").json["key"]

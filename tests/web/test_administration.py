@@ -1,13 +1,15 @@
 """Stations to adopt, keys, staff, sites and desks."""
 
 import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from csms.charging import models, overview
 from csms.charging.stations import AddChargePoint, Admitted, Connect, TurnedAway
-from tests.web.portal import PASSWORD, PortalWorld
+from tests.conftest import settings_for
+from tests.web.portal import PASSWORD, PortalWorld, open_portal
 
 KEY = re.compile(r'<code id="key">([0-9a-f]{40})</code>')
 LINK = re.compile(r'<code id="link"[^>]*>http://portal\.test(/login/link/[^<]+)</code>')
@@ -46,6 +48,17 @@ async def test_a_station_without_a_key_is_possible_and_warned_of(portal: PortalW
     await browser.post("/stations/add", identity="LAB", profile="0")
     assert "can pretend to be it" in browser.text
     assert isinstance(await _connect(portal, "LAB", None), Admitted)
+
+
+async def test_a_station_that_is_not_let_in_as_it_is_is_warned_of(sqlite_url: str, tmp_path: Path) -> None:
+    async with open_portal(settings_for(sqlite_url, tmp_path, minimum_security_profile=1)) as strict:
+        browser = await strict.logged_in("administrator")
+        await browser.get("/stations/add")
+        await browser.post("/stations/add", identity="LAB", profile="0")
+        assert "CSMS_MINIMUM_SECURITY_PROFILE is 1" in browser.text
+        await browser.get("/stations/add")
+        await browser.post("/stations/add", identity="SAFE", profile="1")
+        assert "will be turned away" not in browser.text
 
 
 @pytest.mark.parametrize("identity", ["", "a:b", "x" * 256])
