@@ -96,4 +96,4 @@ async def test_a_defect_of_operations_costs_no_station_and_no_card_its_answer(
     assert isinstance(joined, Joined)
     assert (world.card().state, world.card("04FFFFFF").state) == ("lost", "active")
     failed = {one["rule"] for one in logs if one["event"] == "rule beside charging failed"}
-    assert failed == {extra.__name__ for _, extra in EXTRAS}
+    assert failed == {"using", "watching", "watching_boots", "answering_resets", "noting", "replacing", "bounded"}
