@@ -137,7 +137,7 @@ def queue_transfer(asked: QueueTransfer, working_set: WorkingSet, now: datetime)
     wanted = asked.command
     turn: CampaignTurn | None = None
     if asked.campaign_id is not None:
-        turn = working_set.more.get(CAMPAIGN, {}).get((asked.campaign_id, wanted.charge_point_id))
+        turn = _turns(working_set).get((asked.campaign_id, wanted.charge_point_id))
         if turn is None or turn.command_id is not None or turn.campaign_state != "running":
             return Decision(None)
     if asked.only_idle and any(one.state == "open" for one in working_set.unfinished(wanted.charge_point_id)):
@@ -164,6 +164,12 @@ def queue_transfer(asked: QueueTransfer, working_set: WorkingSet, now: datetime)
     if turn is not None:
         intents += (replace(turn, command_id=queued.command_id, attempts=turn.attempts + 1),)
     return Decision(queued, intents)
+
+
+def _turns(working_set: WorkingSet) -> dict[tuple[int, int], CampaignTurn]:
+    """Return the turns that were loaded, as earlier inputs of the batch left them."""
+    taken = {(one.campaign_id, one.charge_point_id): one for one in working_set.more_facts.get(CampaignTurn, ())}
+    return {**working_set.more.get(CAMPAIGN, {}), **taken}
 
 
 def _numbered(wanted: QueueCommand, request_id: int) -> QueueCommand:

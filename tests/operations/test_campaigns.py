@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from csms import clock
 from csms.charging import groups, models
 from csms.commands.file_work import FileWork
+from csms.commands.files import FirmwareUpdate, links_of, update_firmware
 from csms.operations import campaign_store, firmware_files
 from csms.operations.campaigns import Campaign, Turn, next_step, progress_of
 from csms.operations.files_models import file_transfer, firmware_campaign
@@ -232,6 +233,18 @@ async def test_two_nodes_do_not_begin_the_same_twice_and_one_takes_over_from_the
             assert campaign_store.claim_campaigns(connection, other, clock.now()) == []
             connection.execute(update(firmware_campaign).values(claimed_until=clock.now() - timedelta(seconds=1)))
             assert len(campaign_store.claim_campaigns(connection, other, clock.now())) == 1
+
+
+async def test_a_station_has_its_turn_once_however_often_it_is_asked_for_at_the_same_moment(world: World) -> None:
+    async with AsyncExitStack() as stack:
+        await _stations(world, stack, 1)
+        one = _firmware(world)
+        wanted = FirmwareUpdate(one, False, None, campaign_id=_begin(world, one), only_idle=True, expires_s=60)
+        links, tokens = links_of(world.installation.settings), ["a" * 43, "b" * 43]
+        asked = [update_firmware(1, wanted, links, "test", clock.now(), tokens.pop) for _ in range(2)]
+        first, second = (await asyncio.to_thread(world.installation.engine.run, asked)).outcomes
+        assert first is not None
+        assert second is None
 
 
 async def test_stations_of_another_make_and_those_that_have_it_are_left_out(world: World) -> None:
