@@ -36,14 +36,14 @@ task_install() {
 task_test() {
     prepare_tests
     task_check
-    run_pytest -n auto -m "not slow" "$@"
+    run_pytest -n "$(($(nproc) + 1))" -m "not slow" "$@" # one more than cores: many tests wait
 }
 
-#: test-all     the same with the slow tests
+#: test-all     the same with the slow tests, and pages and commands on PostgreSQL too
 task_test_all() {
     prepare_tests
     task_check
-    run_pytest -n auto "$@"
+    run_pytest -n "$(($(nproc) + 1))" "$@"
 }
 
 #: check        style, types, direction of imports, house rules, generated files

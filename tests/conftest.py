@@ -27,6 +27,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--histories", type=int, default=15, help="random histories per database (default 15)")
 
 
+# Pages and commands stand on rules that are tested on both databases every time, and what the guards wait for passes in
+# real time: they run on SQLite, and on PostgreSQL too in `./run.sh test-all`. Benchmarks and a station that goes through
+# all 26 calls take minutes.
+_ON_SQLITE_FIRST = (
+    "tests/web/",
+    "tests/cli/",
+    "tests/charging/test_guards.py",
+    "tests/charging/test_offline_limit.py",
+)
+_LONG = ("tests/bench/test_scenarios.py", "tests/end_to_end/test_simulated_station.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the long run what the usual one need not repeat each time."""
+    for item in items:
+        again = item.nodeid.startswith(_ON_SQLITE_FIRST) and "postgresql" in item.name
+        if again or item.nodeid.startswith(_LONG):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def histories(request: pytest.FixtureRequest) -> int:
     """How many random histories to explore."""
