@@ -28,8 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # Pages and commands stand on rules that are tested on both databases every time, and what the guards wait for passes in
-# real time: they run on SQLite, and on PostgreSQL too in `./run.sh test-all`. Benchmarks and a station that goes through
-# all 26 calls take minutes.
+# real time: they run on SQLite, and on PostgreSQL too in `./run.sh test-all`. Benchmarks and a station that goes
+# through all 26 calls take minutes.
 _ON_SQLITE_FIRST = (
     "tests/web/",
     "tests/cli/",
