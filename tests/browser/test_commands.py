@@ -21,6 +21,7 @@ from csms.commands.requests import ask
 from csms.operations.commands import QueueBatch
 from csms.operations.data_transfers import TakeDataTransfer
 from csms.operations.security_models import certificate_request
+from csms.web.permissions import Role
 from tests.browser.conftest import Program
 from tests.chargepoint_sim import makers
 from tests.chargepoint_sim.file_server import Files, http_files
@@ -333,10 +334,10 @@ async def send(stage: Stage, act: Act) -> None:
 
 
 @asynccontextmanager
-async def staged(program: Program) -> AsyncIterator[Stage]:
+async def staged(program: Program, role: Role = "operator") -> AsyncIterator[Stage]:
     """A simulated station that is online, and a person who may command it."""
     await program.portal.engine.submit(AddChargePoint("SIM-1", 0, None, None))
-    page = await program.logged_in("operator")
+    page = await program.logged_in(role)
     station = Station("SIM-1", program.ocpp_url, timing=QUICK, configuration=KNOWS)
     with http_files() as files:
         files.held.update({f"/{name}.bin": content for name, content in FIRMWARE.items()})
@@ -353,7 +354,8 @@ async def staged(program: Program) -> AsyncIterator[Stage]:
 async def test_each_action_is_sent_from_its_form_and_its_effect_seen_at_the_station(
     program: Program, family: str
 ) -> None:
-    async with staged(program) as stage:
+    role: Role = "administrator" if family == "security" else "operator"  # who may change what a link proves
+    async with staged(program, role) as stage:
         if family == "files":
             stage.station.certificates.install("ManufacturerRootCertificate", MAKER.pem, stage.station.clock.now())
         for act in ACTS[family]:

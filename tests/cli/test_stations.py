@@ -42,6 +42,7 @@ def test_a_station_is_added_with_a_given_key_and_for_scripts(csms: Csms, setting
         "security_profile": 1,
         "key": KEY,
         "url": "ws://127.0.0.1:9000/ocpp/CP-1",
+        "warning": None,
     }
     assert isinstance(_connect(settings, "CP-1", bytes.fromhex(KEY)), Admitted)
 

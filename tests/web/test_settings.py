@@ -88,11 +88,11 @@ async def test_an_administrator_changes_the_template_of_a_group(portal: PortalWo
     path = f"/station-groups/{group_id}/settings"
     await browser.get(path)
     assert "Template: false" in browser.text
-    await browser.post(path, t1="-", t10="30", k0="VendorKey", v0="on", is_onboarded="yes")
+    await browser.post(path, t1="-", t10="30", k0="VendorMode", v0="on", is_onboarded="yes")
     assert "Saved" in browser.text
-    expected = {"LocalPreAuthorize": None, "MeterValueSampleInterval": "30", "VendorKey": "on"}
+    expected = {"LocalPreAuthorize": None, "MeterValueSampleInterval": "30", "VendorMode": "on"}
     assert _changes(portal) == (expected, True)
-    assert 'value="VendorKey"' in browser.text
+    assert 'value="VendorMode"' in browser.text
     assert " checked" in browser.text
     await browser.post(path)
     assert _changes(portal) == ({}, False)
