@@ -20,6 +20,7 @@ from csms.charging.working_set import WorkingSet
 IMPLAUSIBLE = "implausible energy"
 BELOW_START = "meter stop below meter start"
 NO_ACCOUNT = "no account"
+MADE_OF_A_STOP = "made of a stop without a transaction"  # the first flag of what a person made; no card was judged
 UNHEARD_OF = (
     "no stop, connector free"  # the flag of a transaction that was taken for over because nothing was heard of it
 )

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, and_, select
 
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.verification import Violation, violation
+from csms.charging.closing import MADE_OF_A_STOP
 from csms.charging.models import charging_transaction
 from csms.db import any_of, as_fact
 
@@ -78,7 +79,11 @@ _STARTS = (
         _tx.recorded_at,
         _hold.placed_minor,
         _hold.resolved_at,
-        and_(_tx.authorization_status == "Accepted", _tx.tariff_json.not_like(_FREE)),
+        and_(
+            _tx.authorization_status == "Accepted",
+            _tx.tariff_json.not_like(_FREE),
+            _tx.flags.not_like(f"{MADE_OF_A_STOP}%"),  # a person decided whose it was, no card was judged
+        ),
     )
     .select_from(charging_transaction.join(hold, _hold.reference == _tx.id))
     # a hold that a person placed later had no part in what was answered

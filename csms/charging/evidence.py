@@ -22,6 +22,7 @@ _REVIEWS = (
     .order_by(_item.key)
     .with_for_update()
 )
+_PARKED = select(_item.key).where(any_of(_item.key, "keys"))
 _REGISTERS = select(*(_register[name] for name in Register.__struct_fields__)).where(
     any_of(_register.charge_point_id, "keys")
 )
@@ -85,6 +86,8 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
             names.registers_at.add(item.charge_point_id)
             if item.transaction_id is not None:
                 names.transaction_ids.add(item.transaction_id)
+    if names.parked_keys:
+        working_set.parked.update(connection.execute(_PARKED, {"keys": sorted(names.parked_keys)}).scalars())
     if names.registers_at:
         for row in connection.execute(_REGISTERS, {"keys": sorted(names.registers_at)}):
             one = as_fact(Register, row)

@@ -261,5 +261,5 @@ def _made_of(item: StoredReview, asked: ResolveReview, working_set: WorkingSet, 
         ended_at=said.happened_at,
         end_recorded_at=now,
         stop_reason=said.reason or "Local",
-        flags=closing.join("made of a stop without a transaction", _flag(asked)),
+        flags=closing.join(closing.MADE_OF_A_STOP, _flag(asked)),
     )

@@ -88,6 +88,11 @@ class StopTransaction(msgspec.Struct, frozen=True):
         """What makes two messages the same stop."""
         return closing.key_of(self.charge_point_id, self.transaction_id, self.timestamp.strip(), self.meter_stop_wh)
 
+    @property
+    def parked_key(self) -> str:
+        """Under which the stop is kept for a person where it fits no transaction."""
+        return closing.key_of(_PARKED, self.stop_key)
+
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         if self.id_tag is not None:
@@ -97,6 +102,7 @@ class StopTransaction(msgspec.Struct, frozen=True):
         if self.transaction_id > 0:
             names.transaction_ids.add(self.transaction_id)
         names.stop_keys.add(self.stop_key)
+        names.parked_keys.add(self.parked_key)
         names.registers_at.add(self.charge_point_id)
 
 
@@ -225,7 +231,16 @@ def _gap(said: StartTransaction, working_set: WorkingSet) -> tuple[str, list[Any
 
 
 def stop(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Decision[Stopped]:
-    """End the transaction that a stop means and charge it once; what fits none is kept for a person and answered."""
+    """End the transaction that a stop means and charge it once; what fits none is kept for a person and answered.
+
+    What is kept stays with the person: were its repetition to find a transaction that has begun meanwhile, the same
+    message would mean two things, and a decision about it would come too late.
+    """
+    known = working_set.stop_keys.get(said.stop_key)
+    if known is not None:
+        return _stop_again(said, working_set.transactions[known], working_set, now)
+    if said.parked_key in working_set.parked:
+        return Decision(Stopped(None, _stop_authorization(said, working_set, now), repeated=True))
     one = working_set.transactions.get(said.transaction_id)
     if one is None or one.charge_point_id != said.charge_point_id:
         return _stop_unknown(said, working_set, now)
@@ -238,24 +253,16 @@ def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime)
     """Match a stop with a transaction id of nobody (-1, 0, another station's) by id tag, meter and time (errata 3.18,
     3.54).
     """
-    known = working_set.stop_keys.get(said.stop_key)
-    if known is not None and working_set.transactions[known].charge_point_id == said.charge_point_id:
-        return _stop_again(said, working_set.transactions[known], working_set, now)
     candidates = [one for one in working_set.unfinished(said.charge_point_id) if _fits(one, said, working_set)]
     foreign = said.transaction_id in working_set.transactions
     if len(candidates) == 1 and not foreign:
         flag = f"stopped with transaction id {said.transaction_id}"
-        ended = _end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
-        parked = closing.key_of(_PARKED, said.stop_key)  # it may have come before its start did
-        told = Resolution(
-            parked, "stop came", "Its transaction is known now.", _STATION, None, ended.outcome.transaction_id
-        )
-        return Decision(ended.outcome, (*ended.intents, told, AlarmOver(closing.alarm_key(parked))))
+        return _end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
     kind = "stop for another station's transaction" if foreign else _PARKED
     explanation = (
         f"A StopTransaction with transaction id {said.transaction_id} fits no open transaction of this station."
     )
-    item = _review(said, kind, explanation, None)
+    item = msgspec.structs.replace(_review(said, kind, explanation, None), key=said.parked_key)
     return Decision(Stopped(None, _stop_authorization(said, working_set, now)), (item, closing.alarm_of(item)))
 
 

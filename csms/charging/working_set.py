@@ -59,6 +59,7 @@ class Names(MoneyNames):
     transaction_ids: set[int] = field(default_factory=set)
     natural_keys: set[str] = field(default_factory=set)
     stop_keys: set[str] = field(default_factory=set)
+    parked_keys: set[str] = field(default_factory=set)  # under which a stop that fits nothing is kept for a person
     unfinished_at: set[int] = field(default_factory=set)
     metered: dict[int, int] = field(default_factory=dict)  # the charge point by the transaction id of its readings
     registers_at: set[int] = field(default_factory=set)
@@ -85,6 +86,7 @@ class WorkingSet:
     transactions: dict[int, Transaction] = field(default_factory=dict)
     natural_keys: dict[str, int] = field(default_factory=dict)
     stop_keys: dict[str, int] = field(default_factory=dict)
+    parked: set[str] = field(default_factory=set)  # the parked keys that are taken, decided by a person or not
     commands: dict[int, Command] = field(default_factory=dict)
     tariffs: dict[str, list[TariffVersion]] = field(default_factory=dict)
     tariff_names: dict[int, str] = field(default_factory=dict)
@@ -249,6 +251,7 @@ def _take_connection(working_set: WorkingSet, one: Connection) -> None:
 
 def _take_review(working_set: WorkingSet, one: ReviewItem) -> None:
     working_set.review_items.setdefault(one.key, one)
+    working_set.parked.add(one.key)
 
 
 def _take_resolution(working_set: WorkingSet, one: Resolution) -> None:

@@ -1,5 +1,6 @@
 """What a person decides, after stations brought it into the queue over a real socket; every decision is repeated."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -101,16 +102,55 @@ async def test_a_stop_without_a_transaction_is_charged_to_a_card_and_its_repetit
     _nothing_is_wrong(world)
 
 
-async def test_a_stop_that_came_before_its_start_is_not_charged_twice(world: World) -> None:
+async def test_a_stop_that_came_before_its_start_stays_with_the_person_however_often_it_is_repeated(
+    world: World,
+) -> None:
     async with world.station() as peer:
         await peer.stop(-1, 1500, world.at(10), idTag=CARD)
-        await peer.start(CARD, 1000, world.at(0))
+        started = await peer.start(CARD, 1000, world.at(0))
+        before = world.snapshot()
         await peer.stop(-1, 1500, world.at(10), idTag=CARD)
-    (item,) = world.review_items()
-    assert item.decision == "stop came"
-    asked = ResolveReview(item.key, "assign", "mine", "staff anna", "form-1", 500, CARD)
-    assert await world.submit(asked) == NotResolved("resolved already")
+        assert world.snapshot() == before
+        (item,) = world.review_items()
+        assert item.resolved_at is None
+        asked = ResolveReview(item.key, "assign", "mine", "staff anna", "form-1", 500, CARD)
+        assert isinstance(await world.submit(asked), Resolved)
+        charged = world.snapshot()
+        await peer.stop(-1, 1500, world.at(10), idTag=CARD)
+        assert world.snapshot() == charged
     assert len(world.entries("settle")) == 1
+    assert world.transaction(started["transactionId"]).state == "open"
+
+
+async def test_a_parked_stop_does_not_end_the_transaction_that_is_given_its_number_later(world: World) -> None:
+    async with world.station() as peer:
+        first = await peer.start(CARD, 0, world.at(0))
+        await peer.stop(first["transactionId"], 100, world.at(1))
+        number = first["transactionId"] + 1
+        await peer.stop(number, 1500, world.at(10), idTag=CARD)
+        started = await peer.start(CARD, 1000, world.at(5))
+        assert started["transactionId"] == number
+        before = world.snapshot()
+        await peer.stop(number, 1500, world.at(10), idTag=CARD)
+        assert world.snapshot() == before
+        assert world.transaction(number).state == "open"
+        await peer.stop(number, 1600, world.at(12), idTag=CARD)
+        assert world.transaction(number).energy_wh == 600
+    assert len(world.entries("settle")) == 2
+
+
+async def test_a_stop_assigned_to_a_card_without_credit_is_no_start_that_was_judged(world: World) -> None:
+    async with world.station() as peer:
+        await peer.stop(-1, 90_000, world.at(600))
+        for number in range(2):
+            await peer.stop(-1, 90_000 + number, world.at(700))
+    for item in world.review_items():
+        asked = ResolveReview(item.key, "assign", "mine", "staff anna", f"form-{item.key}", 60_000, CARD)
+        assert isinstance(await world.submit(asked), Resolved)
+    assert world.card().balance_minor < 0
+    with world.database.reading() as connection:
+        found = list(verification.verify(connection, world.installation.currency, slack=timedelta(0)))
+    assert found == []
 
 
 async def test_an_orphan_is_charged_by_its_estimate_and_a_stop_after_that_changes_nothing(world: World) -> None:
