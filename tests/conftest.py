@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
 from sqlalchemy import create_engine, text
 
 from csms.config import Settings
@@ -48,8 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def histories(request: pytest.FixtureRequest) -> int:
-    """How many random histories to explore."""
+def histories(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many random histories to explore: the same ones whichever modules are loaded.
+
+    Hypothesis also draws the constants of the modules that it finds loaded, so a test that runs before in the same
+    process would otherwise change what is explored.
+    """
+    monkeypatch.setattr(providers, "_get_local_constants", providers.Constants)
+    providers.CONSTANTS_CACHE.cache.clear()
     number: int = request.config.getoption("--histories")
     return number
 

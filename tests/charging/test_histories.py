@@ -321,7 +321,6 @@ class Histories(RuleBasedStateMachine):
         self.other.database.close()
 
 
-@pytest.mark.slow  # it finds a history that is not exact yet: see the changelog, "Known"
 @pytest.mark.timeout(1200)
 def test_no_history_whatever_leaves_a_wrong_cent_on_sqlite(
     sqlite_template: Path, tmp_path: Path, histories: int
@@ -339,7 +338,6 @@ def test_no_history_whatever_leaves_a_wrong_cent_on_sqlite(
     _explore(OnSqlite, histories)
 
 
-@pytest.mark.slow  # it finds a history that is not exact yet: see the changelog, "Known"
 @pytest.mark.timeout(1200)
 def test_no_history_whatever_leaves_a_wrong_cent_on_postgresql(
     fresh_postgresql_url: Callable[[], str], histories: int
