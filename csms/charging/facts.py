@@ -110,6 +110,7 @@ class StationGroup(msgspec.Struct, frozen=True):
     limits_offline: bool = True
     settings_json: str = "{}"
     is_onboarded: bool = False
+    dc_settings_json: str = "{}"
 
 
 class TariffAssignment(msgspec.Struct, frozen=True):

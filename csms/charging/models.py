@@ -48,6 +48,7 @@ station_group = Table(
     Column("unlock_when_stop_fails", Boolean, nullable=False, server_default=false()),
     Column("limits_offline", Boolean, nullable=False, server_default=true()),  # a TxProfile caps what a lost link costs
     Column("settings_json", Text, nullable=False, server_default="{}"),  # changes to the prepaid settings of a station
+    Column("dc_settings_json", Text, nullable=False, server_default="{}"),  # those of its DC stations alone; they go first
     Column("is_onboarded", Boolean, nullable=False, server_default=false()),  # Pending until key and settings are in
     Column("created_at", Instant, nullable=False),
 )

@@ -59,6 +59,7 @@ _GROUPS = select(
     _group.limits_offline,
     _group.settings_json,
     _group.is_onboarded,
+    _group.dc_settings_json,
 ).where(any_of(_group.id, "keys"))
 _ALLOWED = select(
     models.account_group_station_group.c.account_group_id, models.account_group_station_group.c.station_group_id
