@@ -96,6 +96,8 @@ class Transaction(msgspec.Struct, frozen=True):
     limited_until: datetime | None = None
     unplugged_at: datetime | None = None  # as the station told before the charge: nothing is owed for time after it
     tariff_id: int | None = None
+    corrected_energy_wh: int | None = None  # to which a charge that was taken already was corrected, with adjustments
+    corrected_ended_at: datetime | None = None
 
 
 class StationGroup(msgspec.Struct, frozen=True):
@@ -391,9 +393,3 @@ class Policy(msgspec.Struct, frozen=True):
     cpo_name: str = ""  # the organization in requests for certificates; empty: any
     certificate_requests_per_h: int = 6  # of one charge point
     security_events_per_h: int = 500
-
-
-def watch_of(one: Transaction) -> Watch:
-    """Return when the guard looks at a transaction."""
-    moments = [at for at in (one.guard_at, one.zombie_at) if at is not None and one.state == "open"]
-    return Watch(one.charge_point_id, one.account_id, min(moments, default=None))

@@ -48,7 +48,9 @@ station_group = Table(
     Column("unlock_when_stop_fails", Boolean, nullable=False, server_default=false()),
     Column("limits_offline", Boolean, nullable=False, server_default=true()),  # a TxProfile caps what a lost link costs
     Column("settings_json", Text, nullable=False, server_default="{}"),  # changes to the prepaid settings of a station
-    Column("dc_settings_json", Text, nullable=False, server_default="{}"),  # those of its DC stations alone; they go first
+    Column(
+        "dc_settings_json", Text, nullable=False, server_default="{}"
+    ),  # those of its DC stations alone; they go first
     Column("is_onboarded", Boolean, nullable=False, server_default=false()),  # Pending until key and settings are in
     Column("created_at", Instant, nullable=False),
 )
@@ -205,6 +207,9 @@ charging_transaction = Table(
     Column("stop_after_s", Integer, nullable=True),
     Column("is_suspended", Boolean, nullable=False, server_default=false()),  # by the station: not the car's own wish
     Column("zombie_at", Instant, nullable=True),  # when it is taken for over, if nothing is heard of it until then
+    # What a person corrected a charge to that was taken already: the charge stays, adjustments make up the difference
+    Column("corrected_energy_wh", BigInteger, nullable=True),
+    Column("corrected_ended_at", Instant, nullable=True),
     CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
     Index(
         "ix_charging_transaction_unfinished",

@@ -25,10 +25,9 @@ from csms.charging.facts import (
     Registration,
     Seen,
     Watch,
-    watch_of,
 )
 from csms.charging.setting_facts import KeyOffer
-from csms.charging.working_set import Names, WorkingSet
+from csms.charging.working_set import Names, WorkingSet, watch_of
 
 _OF_RESERVATIONS = frozenset({"Available", "Faulted", "Reserved", "Unavailable"})  # that say something of them
 

@@ -43,7 +43,6 @@ from csms.charging.facts import (
     Transaction,
     UnknownChargePoint,
     Watch,
-    watch_of,
 )
 from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
 
@@ -344,6 +343,12 @@ def _know(working_set: WorkingSet, one: SettingsState | KeyOffer | ProfileReache
     known = working_set.charge_points.get(one.charge_point_id)
     if known is not None:
         working_set.charge_points[one.charge_point_id] = replace(known, **asdict(one))
+
+
+def watch_of(one: Transaction) -> Watch:
+    """Return when the guard looks at a transaction."""
+    moments = [at for at in (one.guard_at, one.zombie_at) if at is not None and one.state == "open"]
+    return Watch(one.charge_point_id, one.account_id, min(moments, default=None))
 
 
 class _Taker(Protocol):
