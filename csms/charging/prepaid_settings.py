@@ -18,6 +18,7 @@ OWN_KEY = "a key of its own"  # what is wanted of AuthorizationKey; its value is
 MOST_KEYS = 300  # of a report that are stored
 MOST_KEY_LENGTH, MOST_VALUE_LENGTH = 50, 500  # OCPP 1.6, 6.7
 DC_ABOVE_W = 43_000  # the most that a type 2 connector gives
+CPO_NAME = "CpoName"
 _SECRET = frozenset({AUTHORIZATION_KEY.casefold()})
 
 
@@ -73,12 +74,17 @@ TEMPLATE: tuple[Wish, ...] = (
 )
 
 
+def is_dc(max_power_w: int | None) -> bool:
+    """Tell whether a charge point gives direct current: by its power; where that is not known it is taken for AC."""
+    return max_power_w is not None and max_power_w > DC_ABOVE_W
+
+
 def template_for(max_power_w: int | None, changes: Mapping[str, str | None]) -> tuple[Wish, ...]:
-    """Return the wishes of a charge point: the template in the variant for its current (AC where its power is not
-    known), with the changes of its group. A change to None leaves the key alone; an exact value replaces a range.
+    """Return the wishes of a charge point: the template in the variant for its current, with the changes of its group.
+    A change to None leaves the key alone; an exact value replaces a range.
     """
-    is_dc = max_power_w is not None and max_power_w > DC_ABOVE_W
-    wishes = {one.key.casefold(): _DC_SAMPLING if is_dc and one is _AC_SAMPLING else one for one in TEMPLATE}
+    dc = is_dc(max_power_w)
+    wishes = {one.key.casefold(): _DC_SAMPLING if dc and one is _AC_SAMPLING else one for one in TEMPLATE}
     for key, value in changes.items():
         before = wishes.pop(key.casefold(), None)
         if value is not None:
@@ -178,7 +184,8 @@ def _judged(
     drifted_at = None if kept is None else kept.drifted_at
     settled = None if kept is None else kept.settled_value
     fitting = fits(wish, setting.reported_value)
-    as_settled = settled is not None and fits(Wish(wish.key, settled, is_list=wish.is_list), setting.reported_value)
+    enough = settled is not None and _is_enough(wish, settled)
+    as_settled = enough and fits(Wish(wish.key, settled or "", is_list=wish.is_list), setting.reported_value)
     state: SettingState
     if setting.key == AUTHORIZATION_KEY or setting.reported_value == MASK:
         state = kept.state if kept is not None else "differs"
@@ -187,8 +194,11 @@ def _judged(
         state = "unknown" if not wish.is_hidden else "differs" if kept is None else kept.state
     elif kept is not None and kept.state == "reboot required" and (booted_at is None or booted_at <= kept.checked_at):
         return msgspec.structs.replace(
-            setting, state="reboot required", checked_at=kept.checked_at, drifted_at=drifted_at
+            kept, reported_value=setting.reported_value, is_readonly=setting.is_readonly, drifted_at=drifted_at
         )
+    elif as_settled and not fitting and kept is not None and kept.state == "reboot required":
+        # What was rejected while the boot was due is tried once more: only after it may the station have it.
+        return msgspec.structs.replace(setting, state="differs", settled_value=settled, drifted_at=drifted_at)
     elif as_settled and not fitting and kept is not None and kept.state == "differs":
         return msgspec.structs.replace(kept, checked_at=setting.checked_at)  # measurands are still being tried
     elif fitting or as_settled:
@@ -210,15 +220,30 @@ def next_change(settings: Iterable[Setting], wishes: Iterable[Wish]) -> tuple[Se
     by_key = {one.key.casefold(): one for one in settings}
     for wish in wishes:
         setting = by_key.get(wish.key.casefold())
-        if setting is None or setting.state != "differs":
+        if setting is None or not _is_to_be_changed(setting):
             continue
         return setting, _candidate(setting, wish.value) if wish.is_list else wish.value
     return None
 
 
+def _is_to_be_changed(setting: Setting) -> bool:
+    """Tell whether a key differs; of a list that needs a reboot by now the others are tried before it."""
+    return setting.state == "differs" or (setting.state == "reboot required" and setting.probed > 0)
+
+
 def _candidate(setting: Setting, wanted: str) -> str:
     taken = measurands(setting.settled_value or "")
-    return ",".join((*taken, measurands(wanted)[setting.probed]))
+    untried = measurands(wanted)[_next_untried(setting.settled_value, wanted, setting.probed) :]
+    return ",".join((*taken, untried[0])) if untried else wanted
+
+
+def _next_untried(settled: str | None, wanted: str, probed: int) -> int:
+    """Return the place in a list of the next measurand that was not taken, from `probed` on; its length: there is
+    none.
+    """
+    taken = {one.casefold() for one in measurands(settled or "")}
+    parts = measurands(wanted)
+    return next((n for n in range(probed, len(parts)) if parts[n].casefold() not in taken), len(parts))
 
 
 def after_change(setting: Setting, wish: Wish, sent: str, status: str, now: datetime) -> Setting:
@@ -240,25 +265,48 @@ def after_change(setting: Setting, wish: Wish, sent: str, status: str, now: date
 def _after_probe(setting: Setting, wish: Wish, sent: str, status: str, now: datetime) -> Setting:
     taken = status.casefold() in {"accepted", "rebootrequired"}
     settled = sent if taken else setting.settled_value
+    if status.casefold() == "notsupported" and not settled:
+        return msgspec.structs.replace(setting, state="unknown", probed=0, checked_at=now)
+    needs_boot = status.casefold() == "rebootrequired" or setting.state == "reboot required"
+    tried = _next_untried(setting.settled_value, wish.value, setting.probed) + 1
     setting = msgspec.structs.replace(
         setting,
+        state="reboot required" if needs_boot else "differs",
         settled_value=settled,
         reported_value=sent if taken else setting.reported_value,
-        probed=setting.probed + 1,
+        probed=tried,
         checked_at=now,
     )
-    if status.casefold() == "notsupported":
-        return msgspec.structs.replace(setting, state="unknown", probed=0)
-    if setting.probed < len(measurands(wish.value)):
+    if _next_untried(settled, wish.value, tried) < len(measurands(wish.value)):
         return setting
-    state: SettingState = "refused" if not settled else "reboot required" if status == "RebootRequired" else "right"
+    enough = settled is not None and _is_enough(wish, settled)
+    state: SettingState = "refused" if not enough else "reboot required" if needs_boot else "right"
     settled = None if settled and fits(wish, settled) else settled
     return msgspec.structs.replace(setting, state=state, settled_value=settled, probed=0)
 
 
+def _is_enough(wish: Wish, settled: str) -> bool:
+    """Tell whether what was taken of a list will do: without the register of energy nothing can be charged."""
+    return _ENERGY not in measurands(wish.value) or _ENERGY in measurands(settled)
+
+
+def not_taken(setting: Setting) -> tuple[str, ...]:
+    """Return what of a wanted list a charge point did not take when it was asked; nothing where it was not asked."""
+    if setting.settled_value is None or setting.wanted_value is None:
+        return ()
+    taken = {one.casefold() for one in measurands(setting.settled_value)}
+    return tuple(one for one in measurands(setting.wanted_value) if one.casefold() not in taken)
+
+
 def forget_refusals(settings: Iterable[Setting]) -> tuple[Setting, ...]:
-    """Return the refused keys as keys that differ: somebody wants them to be tried again."""
-    return tuple(msgspec.structs.replace(one, state="differs") for one in settings if one.state == "refused")
+    """Return what was refused, a key or a part of a list, as keys that differ: somebody wants them to be tried
+    again.
+    """
+    return tuple(
+        msgspec.structs.replace(one, state="differs", probed=0)
+        for one in settings
+        if one.state == "refused" or (one.state == "right" and not_taken(one))
+    )
 
 
 def _number(value: str) -> int | None:

@@ -14,8 +14,8 @@ import msgspec
 from csms.billing.books import Decision
 from csms.charging import display, prepaid_settings
 from csms.charging.command_queue import MASKED_KEY, SETTINGS, is_of_plan, is_offered_by
-from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, ChargePoint, Command, KeyChange
-from csms.charging.prepaid_settings import AUTHORIZATION_KEY, CACHE, OWN_KEY, Reported, Wish
+from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, ChargePoint, Command, KeyChange, StationGroup
+from csms.charging.prepaid_settings import AUTHORIZATION_KEY, CACHE, CPO_NAME, OWN_KEY, Reported, Wish
 from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
 from csms.charging.working_set import Names, WorkingSet
 
@@ -82,13 +82,31 @@ def is_onboarding(charge_point: ChargePoint, working_set: WorkingSet) -> bool:
 def wishes_of(charge_point: ChargePoint, working_set: WorkingSet, now: datetime) -> tuple[Wish, ...]:
     """Return what the keys of a charge point shall be; what its display shows only where it has the keys for it."""
     group = working_set.station_group_of(charge_point.charge_point_id)
-    changes = {} if group is None else read_changes(group.settings_json)
+    changes = {} if group is None else changes_for(group, charge_point.max_power_w)
     wishes = prepaid_settings.template_for(charge_point.max_power_w, changes)
     if group is not None and group.is_onboarded and charge_point.security_profile < _WITH_CERTIFICATES:
         wishes = (Wish(AUTHORIZATION_KEY, OWN_KEY), *wishes)
-    named = {one.key.casefold() for one in wishes}
-    shown = display.wishes(charge_point, working_set, now)
-    return (*wishes, *(one for one in shown if one.key.casefold() not in named))
+    cpo_name = working_set.policy.cpo_name
+    if cpo_name and charge_point.security_profile:
+        cpo_wish = Wish(CPO_NAME, cpo_name, is_hidden=True)  # its requests for certificates have to name it
+        wishes = (*wishes, *_not_named((cpo_wish,), wishes, changes))
+    return (*wishes, *_not_named(display.wishes(charge_point, working_set, now), wishes, changes))
+
+
+def _not_named(more: Iterable[Wish], wishes: Iterable[Wish], changes: Iterable[str]) -> Iterable[Wish]:
+    """Yield the wishes for keys of which nobody wants anything else, not even that they are left alone."""
+    named = {one.key.casefold() for one in wishes} | {key.casefold() for key in changes}
+    return (one for one in more if one.key.casefold() not in named)
+
+
+def changes_for(group: StationGroup, max_power_w: int | None) -> dict[str, str | None]:
+    """Return what a group changes for a charge point: what it says of DC stations goes before what it says of all."""
+    changes = read_changes(group.settings_json)
+    if not prepaid_settings.is_dc(max_power_w):
+        return changes
+    of_dc = read_changes(group.dc_settings_json)
+    named = {key.casefold() for key in of_dc}
+    return {key: value for key, value in changes.items() if key.casefold() not in named} | of_dc
 
 
 def read_changes(settings_json: str) -> dict[str, str | None]:

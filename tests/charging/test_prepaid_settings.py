@@ -53,6 +53,7 @@ class Configured:
         self.values = values
         self.readonly = readonly
         self.odd: dict[str, str] = {}
+        self.told: tuple[str, ...] = ()  # keys that it takes and does not report
         self.asked: list[str] = []  # as "Action" or "Action key=value"
 
     async def answer_all(self) -> None:
@@ -67,7 +68,9 @@ class Configured:
         if action == "GetConfiguration":
             return {
                 "configurationKey": [
-                    {"key": key, "value": value, "readonly": key in self.readonly} for key, value in self.values.items()
+                    {"key": key, "value": value, "readonly": key in self.readonly}
+                    for key, value in self.values.items()
+                    if key not in self.told
                 ],
             }
         if action != "ChangeConfiguration":
@@ -192,6 +195,77 @@ async def test_an_unsupported_measurand_does_not_cost_the_supported_one(looking:
         await until(lambda: played.asked == ["GetConfiguration"] and checked(looking))
 
 
+async def test_a_measurand_that_was_rejected_while_a_reboot_was_due_is_tried_again_after_it(looking: World) -> None:
+    values = GOOD | {"MeterValuesSampledData": "Voltage"}
+    one, both = f"MeterValuesSampledData={ENERGY}", f"MeterValuesSampledData={ENERGY},{POWER}"
+    async with looking.station(boot=False) as peer, playing(peer, dict(values)) as played:
+        played.odd |= {one: "RebootRequired", both: "Rejected"}
+        await boot(peer)
+        await until(lambda: "Reset" in played.asked)
+        assert played.asked[1:] == [f"ChangeConfiguration {one}", f"ChangeConfiguration {both}", "Reset"]
+        await until(lambda: [one.state for one in looking.commands()][:1] == ["accepted"])
+        pending = settings_of(looking)["MeterValuesSampledData"]
+        assert (pending.state, pending.settled_value) == ("reboot required", ENERGY)
+        assert prepaid_settings.not_taken(pending) == (POWER,)
+        played.asked.clear()
+        await boot(peer)
+        await until(lambda: checked(looking))
+        assert played.asked == ["GetConfiguration", f"ChangeConfiguration {both}"]
+        tried = settings_of(looking)["MeterValuesSampledData"]
+        assert (tried.state, tried.settled_value) == ("right", ENERGY)
+        played.asked.clear()
+        await boot(peer)  # once, not after every boot
+        await until(lambda: played.asked == ["GetConfiguration"] and checked(looking))
+        played.odd.clear()  # new firmware knows it; somebody asks
+        assert await looking.submit(CheckSettings(CP1, "anna"))
+        await until(lambda: checked(looking) and played.values["MeterValuesSampledData"] == f"{ENERGY},{POWER}")
+        assert prepaid_settings.not_taken(settings_of(looking)["MeterValuesSampledData"]) == ()
+
+
+async def test_what_is_due_with_a_reboot_is_kept_while_a_charge_puts_it_off(looking: World) -> None:
+    values = GOOD | {"MeterValuesSampledData": "Voltage"}
+    async with looking.station() as peer:
+        await peer.start(CARD, 0, looking.at(1))
+        async with playing(peer, dict(values)) as played:
+            played.odd |= {
+                f"MeterValuesSampledData={ENERGY}": "RebootRequired",
+                f"MeterValuesSampledData={ENERGY},{POWER}": "Rejected",
+            }
+            for checks in (1, 2, 3):  # the later ones find the same, and try nothing again
+                await until(lambda: played.asked.count("GetConfiguration") == checks)  # noqa: B023 - awaited here
+                await until(lambda: not any(one.state in {"queued", "sent"} for one in looking.commands()))
+                kept = settings_of(looking)["MeterValuesSampledData"]
+                assert (kept.state, kept.settled_value) == ("reboot required", ENERGY)
+                await looking.submit(CheckSettings(CP1))
+            assert sum("MeterValuesSampledData" in one for one in played.asked) == 2
+            assert "Reset" not in played.asked
+
+
+async def test_a_list_without_the_register_of_energy_is_refused_and_stays_so(looking: World) -> None:
+    values = GOOD | {"MeterValuesSampledData": "Voltage"}
+    async with looking.station(boot=False) as peer, playing(peer, dict(values)) as played:
+        played.odd[f"MeterValuesSampledData={ENERGY}"] = "Rejected"
+        await boot(peer)
+        await until(lambda: checked(looking))
+        assert played.values["MeterValuesSampledData"] == POWER
+        for _ in range(2):
+            assert settings_of(looking)["MeterValuesSampledData"].state == "refused"
+            assert alarms(looking) == {"settings refused": "Settings of CP1 cannot be changed: MeterValuesSampledData"}
+            played.asked.clear()
+            await looking.submit(CheckSettings(CP1))
+            await until(lambda: played.asked == ["GetConfiguration"] and checked(looking))
+
+
+async def test_a_station_that_does_not_support_the_longer_list_keeps_the_shorter_one(looking: World) -> None:
+    values = GOOD | {"MeterValuesSampledData": "Voltage"}
+    async with looking.station(boot=False) as peer, playing(peer, dict(values)) as played:
+        played.odd[f"MeterValuesSampledData={ENERGY},{POWER}"] = "NotSupported"
+        await boot(peer)
+        await until(lambda: checked(looking))
+    setting = settings_of(looking)["MeterValuesSampledData"]
+    assert (setting.state, setting.settled_value) == ("right", ENERGY)
+
+
 async def test_a_readonly_or_refused_key_is_noted_with_an_alarm_and_asked_again_only_when_somebody_wants_it(
     looking: World,
 ) -> None:
@@ -284,6 +358,28 @@ async def test_a_group_changes_the_template_and_leaves_keys_alone(looking: World
     assert settings_of(looking)["LocalPreAuthorize"].state == "free"
 
 
+@pytest.mark.parametrize(
+    ("power_w", "interval", "retries"), [(22_000, "50", "20"), (150_000, "15", "7"), (None, "50", "20")]
+)
+async def test_what_a_group_changes_for_its_dc_stations_goes_before_what_it_changes_for_all(
+    looking: World, power_w: int | None, interval: str, retries: str
+) -> None:
+    put_into_group(
+        looking,
+        settings_json=json.dumps({"MeterValueSampleInterval": "50", "LocalPreAuthorize": None, "Retries": "20"}),
+        dc_settings_json=json.dumps({"metervaluesampleinterval": "15", "Retries": "7"}),
+    )
+    with looking.database.unit_of_work() as connection:
+        connection.execute(update(models.charge_point).values(max_power_w=power_w))
+    values = GOOD | {"LocalPreAuthorize": "true", "Retries": "1"}
+    async with looking.station(boot=False) as peer, playing(peer, dict(values)) as played:
+        await boot(peer)
+        await until(lambda: checked(looking))
+        assert played.values["MeterValueSampleInterval"] == interval
+        assert played.values["Retries"] == retries
+        assert played.values["LocalPreAuthorize"] == "true"
+
+
 async def test_a_check_keeps_no_call_waiting_and_lets_other_commands_go_first(looking: World) -> None:
     async with looking.station(boot=False) as peer:
         await boot(peer)
@@ -353,6 +449,40 @@ async def test_a_report_that_cannot_be_read_is_an_alarm_and_is_tried_again_soon(
         await peer.socket.send(json.dumps([4, message_id, "NotSupported", "", {}]))
         await until(lambda: alarms(looking) == {"settings report": "Settings of CP1 not reported: all"})
         assert (charge_point(looking).settings_due_at - datetime.now(UTC)).total_seconds() < 1000
+
+
+@pytest.mark.parametrize(("profile", "answer"), [(0, "Accepted"), (1, "Accepted"), (1, "NotSupported")])
+async def test_a_station_that_proves_who_it_is_is_told_the_name_for_its_requests_once(
+    make_settings: SettingsMaker, profile: int, answer: str
+) -> None:
+    async with open_world(make_settings(settings_check_interval_s=86_400, cpo_name="Harbour Power")) as world:
+        await world.add_station("CP2", key=KEY if profile else None)
+        async with (
+            world.station("CP2", boot=False, key=KEY if profile else None) as peer,
+            playing(peer, dict(GOOD)) as played,
+        ):
+            played.odd = {"CpoName": answer}
+            played.told = ("CpoName",)  # which is not reported
+            for checks in (1, 2):
+                await boot(peer)
+                await until(lambda: played.asked.count("GetConfiguration") == checks)  # noqa: B023 - awaited here
+                await until(lambda: not [one for one in world.commands(2) if one.state in {"queued", "sent"}])
+        assert played.asked.count("ChangeConfiguration CpoName=Harbour Power") == profile
+
+
+async def test_a_group_that_leaves_the_name_for_requests_alone_is_heeded(make_settings: SettingsMaker) -> None:
+    async with open_world(make_settings(settings_check_interval_s=86_400, cpo_name="Harbour Power")) as world:
+        put_into_group(world, settings_json=json.dumps({"cponame": None}))
+        await world.add_station("CP2", key=KEY)
+        with world.database.unit_of_work() as connection:
+            connection.execute(update(models.charge_point).values(group_id=1))
+        async with (
+            world.station("CP2", boot=False, key=KEY) as peer,
+            playing(peer, GOOD | {"CpoName": "Other"}) as played,
+        ):
+            await boot(peer)
+            await until(lambda: bool(world.commands(2)) and all(one.state == "accepted" for one in world.commands(2)))
+            assert played.asked == ["GetConfiguration"]
 
 
 # --- Onboarding -------------------------------------------------------------------------------------------------------
