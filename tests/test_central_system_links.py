@@ -99,11 +99,17 @@ async def test_only_the_newest_of_many_connections_at_once_stays(world: World) -
     async with world.station():
         pass
     sockets = [raw_socket(world.central_system.port, "CP1") for _ in range(20)]
-    await asyncio.gather(*(each.__aenter__() for each in sockets))
+    opened = await asyncio.gather(*(each.__aenter__() for each in sockets))
+    ends = [asyncio.ensure_future(each.receive_until(Opcode.CLOSE)) for each in opened]
+    await until(lambda: sum(each.done() for each in ends) == 19)
+    (newest,) = [each for each in ends if not each.done()]
+    assert {each.result() for each in ends if each is not newest} == {b"\x03\xe8replaced by a newer connection"}
     await until(lambda: rows(world) == live(world) and len(live(world)) == 1)
+    newest.cancel()
     for each in sockets:
         await each.__aexit__(None, None, None)
-    await until(lambda: rows(world) == live(world) == [])
+    await until(lambda: not rows(world) and not live(world))
+    assert (rows(world), live(world)) == ([], [])
 
 
 # --- Ends -------------------------------------------------------------------------------------------------------------
@@ -113,7 +119,8 @@ async def test_a_connection_cut_without_a_word_is_forgotten(world: World) -> Non
     async with raw_socket(world.central_system.port, "CP1") as socket:
         await until(lambda: len(rows(world)) == 1)
         socket.cut()
-        await until(lambda: rows(world) == live(world) == [])
+        await until(lambda: not rows(world) and not live(world))
+    assert (rows(world), live(world)) == ([], [])
 
 
 async def test_a_connection_cut_in_the_middle_of_a_frame_is_forgotten_and_the_frame_with_it(edge: World) -> None:

@@ -224,8 +224,12 @@ async def test_changed_files_are_found_by_looking(secure: World, ca: Path, monke
         async with asyncio.timeout(10):
             while {one.fingerprint for one in tls.certificates} & before:
                 await asyncio.sleep(0.02)
+        port, file = secure.central_system.tls_port, ca / "server-rsa.pem"
+        shown = await s_client(port, ca, "-tls1_2", "-cipher", "AES128-GCM-SHA256", "-showcerts")
     finally:
         watching.cancel()
+    assert fingerprint_of(file.read_text()) in {one.fingerprint for one in tls.certificates}
+    assert file.read_text().partition("-----END")[0] in shown
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,9 @@ async def test_a_ping_is_answered(fake: Fake) -> None:
     await link.opened
     while fake.connection is None:
         await asyncio.sleep(0)
-    await asyncio.wait_for(await fake.connection.ping(b"are you there"), 5)
+    pong = await fake.connection.ping(b"are you there")
+    await asyncio.wait({pong}, timeout=5)
+    assert pong.done()  # which is what the same payload alone brings about
     link.close()
     await asyncio.wait_for(link.lost, 5)
 

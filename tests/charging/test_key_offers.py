@@ -99,6 +99,7 @@ class Played:
 
 
 def play(steps: tuple[str, ...] | list[str], *, repeatable: bool) -> Played:
+    """Play the steps; after each of them the station is let in with the key that it has."""
     played = Played(repeatable=repeatable)
     played.ask()
     for one in steps:
@@ -111,12 +112,16 @@ def play(steps: tuple[str, ...] | list[str], *, repeatable: bool) -> Played:
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_station_comes_back_with_its_key_after_any_four_mishaps(repeatable: bool) -> None:  # noqa: FBT001 - a parameter
     for steps in itertools.product(STEPS, repeat=4):
-        play(steps, repeatable=repeatable)
+        played = play(steps, repeatable=repeatable)
+        assert played.may_come(played.held), steps
+        assert played.may_come(played.after_boot), steps
 
 
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=30), repeatable=st.booleans())
 def test_a_station_comes_back_with_its_key_after_any_mishaps(steps: list[str], *, repeatable: bool) -> None:
-    play(steps, repeatable=repeatable)
+    played = play(steps, repeatable=repeatable)
+    assert played.may_come(played.held)
+    assert played.may_come(played.after_boot)
 
 
 def test_a_lost_key_is_sent_again_and_not_another_one() -> None:

@@ -96,7 +96,8 @@ def test_a_key_of_another_shape_is_a_wrong_argument(csms: Csms, key: str) -> Non
 
 @pytest.mark.parametrize("profile", ["4", "-1", "x"])
 def test_another_security_profile_is_a_wrong_argument(csms: Csms, profile: str) -> None:
-    csms("station", "add", "CP-1", "--security-profile", profile, status=2)
+    assert "--security-profile" in csms("station", "add", "CP-1", "--security-profile", profile, status=2).err
+    assert csms("station", "list", "--json").json == []
 
 
 def test_stations_are_listed_and_shown_with_their_site(csms: Csms) -> None:

@@ -307,10 +307,14 @@ async def test_a_command_that_was_sent_when_the_server_died_is_taken_up_or_faile
 
 async def test_many_commands_queued_at_once_are_all_sent_without_a_poll(world: World) -> None:
     async with world.station() as peer:
+        stopped = []
         for start in range(0, 40, 10):  # while the last ones are being looked for and answered
             asked = [asyncio.ensure_future(world.submit(remote_stop(CP1, start + n, "anna"))) for n in range(10)]
             for _ in range(10):
-                message_id, _, _ = await peer.next_command(3)
+                message_id, _, payload = await peer.next_command(3)
+                stopped.append(payload["transactionId"])
                 await peer.answer(message_id, {"status": "Accepted"})
             await asyncio.gather(*asked)
+        assert sorted(stopped) == list(range(40))
         await until(lambda: states(world) == ["accepted"] * 40)
+        assert peer.commands.empty()

@@ -93,7 +93,11 @@ async def test_a_late_answer_may_come_over_the_next_connection(make_settings: Se
         await until(lambda: one(world, unlock).state == "failed")
         async with world.station(boot=False) as peer:
             await peer.answer(late, {"status": "Unlocked"})
-            await until(lambda: one(world, unlock).state == "accepted")
+            await until(lambda: one(world, unlock).state != "failed")
+        found = one(world, unlock)
+        assert (found.state, found.failure) == ("accepted", None)
+        assert json.loads(found.answer_json or "") == {"status": "Unlocked"}
+        assert (found.remark or "").startswith("answered late, ")
 
 
 async def test_another_station_cannot_answer_late_for_it(make_settings: SettingsMaker) -> None:
@@ -236,8 +240,10 @@ async def test_the_clock_runs_beside_the_server(world: World) -> None:
     running = asyncio.create_task(
         Expiry(world.database, world.engine, clock.now, call_timeout_s=60, every_s=0.01).run()
     )
-    await until(lambda: one(world, command_id).state == "expired")
+    await until(lambda: one(world, command_id).state != "queued")
     running.cancel()
+    found = one(world, command_id)
+    assert (found.state, found.failure) == ("expired", "the charge point was not there in time")
 
 
 # --- Cancelling -------------------------------------------------------------------------------------------------------

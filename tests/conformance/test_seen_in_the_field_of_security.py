@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from csms.charging.models import connector
 from csms.charging.stations import AddChargePoint, hash_key
 from csms.config import Settings
 from tests.conformance.harness import CARD, Operator, Station
@@ -50,9 +51,15 @@ async def test_field_10_some_use_the_decoded_bytes_of_a_new_key_and_some_its_hex
     await safe(operator)
     change = {"key": "AuthorizationKey", "value": NEW_KEY.hex()}
     async with operator.station("SAFE", key=KEY) as station:
-        await operator.told(station, "ChangeConfiguration", change, answers={"status": "Accepted"})
+        done = await operator.told(station, "ChangeConfiguration", change, answers={"status": "Accepted"}, sent=change)
+        assert done.state == "accepted"
+    with pytest.raises(InvalidStatus) as refused:
+        async with operator.station("SAFE", key=KEY):
+            pass
+    assert refused.value.response.status_code == 401
     async with operator.station("SAFE", key=password) as station:
         await station.status(1, "Available")
+    assert [row["status"] for row in operator.stored(connector, connector.c.connector_id == 1)] == ["Available"]
 
 
 _MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")

@@ -389,30 +389,30 @@ class TestWhateverComes:
     """No bytes whatever raise anything but FrameError and CallRejected, and what they ask for can be answered."""
 
     @classmethod
-    def receive(cls, data: str | bytes) -> None:
+    def assert_answerable(cls, data: str | bytes) -> None:
         try:
             frame = decode(data)
         except FrameError as error:
-            cls.answer(error.message_id, error.code, error.reason)
+            cls.assert_an_answer(error.message_id, error.code, error.reason)
             return
-        cls.answer(frame.message_id, "GenericError", "")
+        cls.assert_an_answer(frame.message_id, "GenericError", "")
         if isinstance(frame, Call):
             try:
                 message, flags = read_call(frame.action, frame.payload)
             except CallRejected as error:
-                cls.answer(frame.message_id, error.code, error.description)
+                cls.assert_an_answer(frame.message_id, error.code, error.description)
                 return
-            cls.store(message, flags)
+            cls.assert_storable(message, flags)
 
     @staticmethod
-    def answer(message_id: wire.MessageId | None, code: wire.CallErrorCode, description: str) -> None:
+    def assert_an_answer(message_id: wire.MessageId | None, code: wire.CallErrorCode, description: str) -> None:
         assert code in get_args(wire.CallErrorCode)
         if message_id is not None:
             answer = msgspec.json.decode(encode_error(message_id, code, description))
             assert answer == [4, message_id, code, description, {}]
 
     @staticmethod
-    def store(message: messages.Message, flags: tuple[str, ...]) -> None:
+    def assert_storable(message: messages.Message, flags: tuple[str, ...]) -> None:
         """Both databases can hold every text and number."""
         assert not any("\x00" in text for text in texts(msgspec.to_builtins((message, flags))))
         if isinstance(message, messages.StartTransaction):
@@ -423,25 +423,25 @@ class TestWhateverComes:
     @example("\ud800")
     @example(b'[2,"\xed\xa0\x80","Heartbeat",{}]')
     def test_any_bytes_and_any_text(self, data: str | bytes) -> None:
-        self.receive(data)
+        self.assert_answerable(data)
 
     @given(st.lists(st.sampled_from([2, 3, 4, "1", "Heartbeat", {}]) | JSON, max_size=6))
     def test_any_array(self, elements: list[object]) -> None:
-        self.receive(json.dumps(elements))
+        self.assert_answerable(json.dumps(elements))
 
     @given(st.sampled_from(sorted(messages.CALLS)), JSON)
     def test_any_payload_of_any_action(self, action: str, payload: object) -> None:
-        self.receive(json.dumps([2, "1", action, payload]))
+        self.assert_answerable(json.dumps([2, "1", action, payload]))
 
     @given(st.data())
     def test_any_damage_to_a_valid_frame(self, data: st.DataObject) -> None:
         whole = f'[2,"1","StartTransaction",{START}]'.encode()
         at = data.draw(st.integers(0, len(whole)))
         length = data.draw(st.integers(0, 5))
-        self.receive(whole[:at] + data.draw(st.binary(max_size=6)) + whole[at + length :])
+        self.assert_answerable(whole[:at] + data.draw(st.binary(max_size=6)) + whole[at + length :])
 
     @pytest.mark.parametrize("number", ["1e999999999", "-1e-999999999", "1e99999999999999999999", "9" * 4000])
     @pytest.mark.parametrize("name", ["meterStop", "transactionId", "timestamp", "idTag", "reason"])
     def test_monstrous_numbers(self, name: str, number: str) -> None:
         stop = {"transactionId": 1, "meterStop": 2, "timestamp": "2026-11-23T10:00:00Z"}
-        self.receive(json.dumps([2, "1", "StopTransaction", stop | {name: "?"}]).replace('"?"', number))
+        self.assert_answerable(json.dumps([2, "1", "StopTransaction", stop | {name: "?"}]).replace('"?"', number))

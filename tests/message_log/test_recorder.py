@@ -59,9 +59,14 @@ def test_every_frame_is_there_in_order_once_it_was_stopped(store: MessageStore) 
 
 
 def test_what_was_noted_can_be_read_within_a_second_while_it_runs(store: MessageStore) -> None:
+    took_s = []
     with _recording(store) as recorder:
-        recorder.note(1, False, _CALL % 1)
-        _until(lambda: len(_all(store)) == 1, 2)
+        for number in range(3):  # the quickest of them counts: this machine may have other things to do
+            noted_s = time.monotonic()
+            recorder.note(1, False, _CALL % number)
+            _until(lambda: len(_all(store)) == len(took_s) + 1, 2)
+            took_s.append(time.monotonic() - noted_s)
+    assert min(took_s) < 1
 
 
 def test_what_it_cannot_keep_up_with_is_counted_and_a_row_says_so(store: MessageStore) -> None:
@@ -167,6 +172,7 @@ def test_switched_off_it_forgets_what_it_had(store: MessageStore) -> None:
     store.write([gap(1, clock.now())])
     with _recording(store, message_log_days=0):
         _until(lambda: not _all(store))
+    assert _all(store) == []
 
 
 def test_the_thread_ends_with_the_server(store: MessageStore) -> None:

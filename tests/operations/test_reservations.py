@@ -256,7 +256,8 @@ async def test_an_answer_that_comes_late_still_counts(world: World) -> None:
         while not peer.commands.empty():
             message_id, _, _ = await peer.next_command()
         await peer.answer(message_id, {"status": "Accepted"})
-        await until(lambda: _states(world) == ["active"])
+        await until(lambda: _states(world) != ["unconfirmed"])
+        assert _states(world) == ["active"]
 
 
 async def test_what_was_never_sent_is_no_reservation(world: World) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -141,6 +141,16 @@ async def test_what_is_kept_no_more_is_told(operator: Operator, station: Station
         assert (await listener.next())["data"]["status"] == "Charging"
 
 
+async def _ends(lines: AsyncIterator[str]) -> bool:
+    """Read on, and tell whether the stream ends within ten seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            async for _ in lines:
+                pass
+            return True
+    return False
+
+
 async def test_the_stream_of_a_revoked_key_ends(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "_HEARTBEAT_S", 0.1)
     async with operator.http.stream("GET", "/api/v1/events") as response:
@@ -148,10 +158,9 @@ async def test_the_stream_of_a_revoked_key_ends(operator: Operator, monkeypatch:
         async with asyncio.timeout(10):
             while await anext(lines) != ": still here":
                 pass
-            with operator.world.database.unit_of_work() as connection:
-                keys.revoke_key(connection, keys.list_keys(connection)[0].key_id, clock.now())
-            async for _ in lines:
-                pass
+        with operator.world.database.unit_of_work() as connection:
+            keys.revoke_key(connection, keys.list_keys(connection)[0].key_id, clock.now())
+        assert await _ends(lines)
 
 
 async def test_the_stream_of_a_revoked_key_ends_where_something_happens_all_the_time(
@@ -163,15 +172,16 @@ async def test_the_stream_of_a_revoked_key_ends_where_something_happens_all_the_
         for number in itertools.count():
             await station.status(1, ("Preparing", "Charging")[number % 2])
 
-    async with operator.http.stream("GET", "/api/v1/events") as response, asyncio.timeout(10):
+    async with operator.http.stream("GET", "/api/v1/events") as response:
         lines = response.aiter_lines()
         busy = asyncio.create_task(go_on())
-        while not (await anext(lines)).startswith("data: "):
-            pass
+        async with asyncio.timeout(10):
+            while not (await anext(lines)).startswith("data: "):
+                pass
         with operator.world.database.unit_of_work() as connection:
             keys.revoke_key(connection, keys.list_keys(connection)[0].key_id, clock.now())
-        async for _ in lines:
-            pass
+        assert await _ends(lines)
+        assert not busy.done()  # while something went on happening
         busy.cancel()
 
 
