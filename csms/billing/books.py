@@ -159,6 +159,7 @@ class MoneyNames:
     """What the inputs of a batch name, so that it can be loaded at once."""
 
     id_tags: set[str] = field(default_factory=set)
+    changing_id_tags: set[str] = field(default_factory=set)  # of cards that may change: locked before they are read
     printed_numbers: set[str] = field(default_factory=set)
     account_ids: set[int] = field(default_factory=set)
     entry_keys: set[str] = field(default_factory=set)

@@ -38,7 +38,7 @@ class SetExpiry(msgspec.Struct, frozen=True):
 
     def name(self, names: MoneyNames) -> None:
         """Say what must be loaded."""
-        names.id_tags.add(self.id_tag)
+        names.changing_id_tags.add(self.id_tag)
 
 
 class JoinCard(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class JoinCard(msgspec.Struct, frozen=True):
 
     def name(self, names: MoneyNames) -> None:
         """Say what must be loaded."""
-        names.id_tags.update((self.id_tag, self.new_id_tag))
+        names.changing_id_tags.update((self.id_tag, self.new_id_tag))
         if self.printed_number:
             names.printed_numbers.add(self.printed_number)
 

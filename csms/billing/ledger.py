@@ -35,6 +35,9 @@ _CARDS = select(
     models.card.c.expires_at,
     models.card.c.label,
 ).where(any_of(models.card.c.id_tag, "keys"))
+# A changed card is written whole, so nobody may change it between this reading and that writing. Foreign keys to it,
+# and whoever only reads it, need not wait.
+_CHANGING_CARDS = _CARDS.order_by(models.card.c.id_tag).with_for_update(key_share=True)
 _PRINTED_NUMBERS = select(models.card.c.printed_number).where(any_of(models.card.c.printed_number, "keys"))
 _ACCOUNTS = (
     select(_account.id, _account.debits_minor, _account.credits_minor, _account.held_minor, _account.group_id)
@@ -93,11 +96,13 @@ _DESKS = (
 
 def load_cards(connection: Connection, names: MoneyNames, books: Books) -> None:
     """Load the cards that the inputs name, and name their accounts."""
-    for row in _rows(connection, _CARDS, names.id_tags):
-        card = Card(*row)
-        books.cards[card.id_tag] = card
-        if card.account_id is not None:
-            names.account_ids.add(card.account_id)
+    changing, read = names.changing_id_tags, names.id_tags - names.changing_id_tags
+    for statement, keys in ((_CHANGING_CARDS, changing), (_CARDS, read)):
+        for row in _rows(connection, statement, keys):
+            card = Card(*row)
+            books.cards[card.id_tag] = card
+            if card.account_id is not None:
+                names.account_ids.add(card.account_id)
     books.printed_numbers.update(row[0] for row in _rows(connection, _PRINTED_NUMBERS, names.printed_numbers))
 
 

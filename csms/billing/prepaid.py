@@ -126,7 +126,7 @@ class IssueCard(msgspec.Struct, frozen=True):
 
     def name(self, names: MoneyNames) -> None:
         """Say what must be loaded."""
-        names.id_tags.add(self.id_tag)
+        names.changing_id_tags.add(self.id_tag)
         names.printed_numbers.add(self.printed_number)
         names.entry_keys.add(self.entry_key)
         names.desk_accounts.add(self.source_account_id)
@@ -143,7 +143,7 @@ class ChangeCardState(msgspec.Struct, frozen=True):
 
     def name(self, names: MoneyNames) -> None:
         """Say what must be loaded."""
-        names.id_tags.add(self.id_tag)
+        names.changing_id_tags.add(self.id_tag)
 
 
 def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refused]:
