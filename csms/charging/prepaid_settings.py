@@ -9,13 +9,14 @@ from datetime import datetime
 
 import msgspec
 
-from csms.charging.setting_facts import Setting, SettingState
+from csms.charging.setting_facts import Setting, SettingState, measurands
 from csms.masking import MASK, is_secret_key
 
 AUTHORIZATION_KEY = "AuthorizationKey"
 CACHE = "AuthorizationCacheEnabled"
 OWN_KEY = "a key of its own"  # what is wanted of AuthorizationKey; its value is nowhere to be read
 MOST_KEYS = 300  # of a report that are stored
+MOST_OTHER_KEYS = 30  # that a group wants beside those of the template
 MOST_KEY_LENGTH, MOST_VALUE_LENGTH = 50, 500  # OCPP 1.6, 6.7
 DC_ABOVE_W = 43_000  # the most that a type 2 connector gives
 CPO_NAME = "CpoName"
@@ -92,6 +93,12 @@ def template_for(max_power_w: int | None, changes: Mapping[str, str | None]) -> 
     return tuple(wishes.values())
 
 
+def changed_for(changes: Mapping[str, str | None], dc_changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return what a group changes for its DC stations: what it says of them alone goes before what it says of all."""
+    named = {key.casefold() for key in dc_changes}
+    return {key: value for key, value in changes.items() if key.casefold() not in named} | dict(dc_changes)
+
+
 def is_secret(key: str) -> bool:
     """Tell whether the value of a key is never kept."""
     return key.casefold() in _SECRET
@@ -124,6 +131,17 @@ def problem_of_value(key: str, value: str) -> str | None:
     return None
 
 
+def problem_of(changes: Mapping[str, str | None]) -> str | None:
+    """Return the first thing that is wrong with the changes of a group, with its key; None where nothing is."""
+    for key, value in changes.items():
+        problem = problem_of_key(key) or (problem_of_value(key, value) if value is not None else None)
+        if problem is not None:
+            return f"{key[:MOST_KEY_LENGTH]}: {problem}"
+    usual = {one.key.casefold() for one in TEMPLATE}
+    others = sum(key.casefold() not in usual for key in changes)
+    return f"At most {MOST_OTHER_KEYS} keys that are not in the template." if others > MOST_OTHER_KEYS else None
+
+
 def _is_list(key: str) -> bool:
     return key.casefold().endswith(("sampleddata", "aligneddata"))
 
@@ -143,11 +161,6 @@ def fits(wish: Wish, value: str | None) -> bool:
     if numbers[0] is not None and numbers[0] == numbers[1]:
         return True
     return value.strip().casefold() == wish.value.strip().casefold()
-
-
-def measurands(value: str) -> tuple[str, ...]:
-    """Return the parts of a list that the wire carries as one text."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def judge_report(
@@ -290,14 +303,6 @@ def _is_enough(wish: Wish, settled: str) -> bool:
     return _ENERGY not in measurands(wish.value) or _ENERGY in measurands(settled)
 
 
-def not_taken(setting: Setting) -> tuple[str, ...]:
-    """Return what of a wanted list a charge point did not take when it was asked; nothing where it was not asked."""
-    if setting.settled_value is None or setting.wanted_value is None:
-        return ()
-    taken = {one.casefold() for one in measurands(setting.settled_value)}
-    return tuple(one for one in measurands(setting.wanted_value) if one.casefold() not in taken)
-
-
 def forget_refusals(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     """Return what was refused, a key or a part of a list, as keys that differ: somebody wants them to be tried
     again.
@@ -305,7 +310,7 @@ def forget_refusals(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     return tuple(
         msgspec.structs.replace(one, state="differs", probed=0)
         for one in settings
-        if one.state == "refused" or (one.state == "right" and not_taken(one))
+        if one.state == "refused" or (one.state == "right" and one.not_taken)
     )
 
 

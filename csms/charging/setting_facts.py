@@ -8,6 +8,11 @@ import msgspec
 SettingState = Literal["right", "differs", "refused", "unknown", "reboot required", "free"]
 
 
+def measurands(value: str) -> tuple[str, ...]:
+    """Return the parts of a list that the wire carries as one text."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 class Setting(msgspec.Struct, frozen=True):
     """A configuration key of a charge point: what it reported, what is wanted (None: anything goes), how they compare.
 
@@ -25,6 +30,14 @@ class Setting(msgspec.Struct, frozen=True):
     settled_value: str | None = None
     probed: int = 0
     drifted_at: datetime | None = None
+
+    @property
+    def not_taken(self) -> tuple[str, ...]:
+        """What of a wanted list was not taken when it was tried; nothing where it was not, or where all was."""
+        if self.settled_value is None or self.wanted_value is None:
+            return ()
+        taken = {one.casefold() for one in measurands(self.settled_value)}
+        return tuple(one for one in measurands(self.wanted_value) if one.casefold() not in taken)
 
 
 class SettingsState(msgspec.Struct, frozen=True):

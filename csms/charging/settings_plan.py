@@ -100,13 +100,11 @@ def _not_named(more: Iterable[Wish], wishes: Iterable[Wish], changes: Iterable[s
 
 
 def changes_for(group: StationGroup, max_power_w: int | None) -> dict[str, str | None]:
-    """Return what a group changes for a charge point: what it says of DC stations goes before what it says of all."""
+    """Return what a group changes for a charge point."""
     changes = read_changes(group.settings_json)
     if not prepaid_settings.is_dc(max_power_w):
         return changes
-    of_dc = read_changes(group.dc_settings_json)
-    named = {key.casefold() for key in of_dc}
-    return {key: value for key, value in changes.items() if key.casefold() not in named} | of_dc
+    return prepaid_settings.changed_for(changes, read_changes(group.dc_settings_json))
 
 
 def read_changes(settings_json: str) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from csms.charging import models
+from csms.charging.prepaid_settings import is_dc
 from csms.charging.setting_facts import Setting
 from csms.charging.settings_plan import read_changes
 
@@ -16,6 +17,11 @@ _setting, _cp, _group = models.station_setting.c, models.charge_point.c, models.
 _COLUMNS = [_setting[name] for name in Setting.__struct_fields__]
 _MOST = 500
 WRONG = ("differs", "refused", "reboot required")
+WHAT_TO_DO = {
+    "differs": "It is corrected with the next check; Check now does it at once.",
+    "refused": "Set it at the station itself, or leave it alone in the settings of its group; Check now tries again.",
+    "reboot required": "The station is reset by itself as soon as nothing charges there.",
+}
 
 
 class SettingsView(msgspec.Struct, frozen=True):
@@ -29,6 +35,12 @@ class SettingsView(msgspec.Struct, frozen=True):
     onboarded_at: datetime | None
     due_at: datetime | None
     settings: tuple[Setting, ...]
+    max_power_w: int | None = None
+
+    @property
+    def is_dc(self) -> bool:
+        """Whether it is held to what is wanted of DC stations."""
+        return is_dc(self.max_power_w)
 
     @property
     def wanted(self) -> tuple[Setting, ...]:
@@ -65,12 +77,15 @@ class WrongSetting(msgspec.Struct, frozen=True):
 
 
 class GroupSettings(msgspec.Struct, frozen=True):
-    """The changes of a group of stations to the template, and whether new stations wait for them."""
+    """The changes of a group of stations to the template, for all and for DC stations alone, and whether new stations
+    wait for them.
+    """
 
     group_id: int
     name: str
     changes: dict[str, str | None]
     is_onboarded: bool
+    dc_changes: dict[str, str | None]
 
 
 def find_settings(connection: Connection, charge_point_id: int) -> SettingsView | None:
@@ -83,6 +98,7 @@ def find_settings(connection: Connection, charge_point_id: int) -> SettingsView 
             _group.is_onboarded,
             _cp.onboarded_at,
             _cp.settings_due_at,
+            _cp.max_power_w,
         )
         .outerjoin_from(models.charge_point, models.station_group)
         .where(_cp.id == charge_point_id)
@@ -92,8 +108,10 @@ def find_settings(connection: Connection, charge_point_id: int) -> SettingsView 
         return None
     of_it = select(*_COLUMNS).where(_setting.charge_point_id == charge_point_id).order_by(_setting.key).limit(_MOST)
     settings = tuple(Setting(*each) for each in connection.execute(of_it))
-    identity, group_id, group, is_onboarded, onboarded_at, due_at = row
-    return SettingsView(charge_point_id, identity, group_id, group, bool(is_onboarded), onboarded_at, due_at, settings)
+    identity, group_id, group, is_onboarded, onboarded_at, due_at, max_power_w = row
+    return SettingsView(
+        charge_point_id, identity, group_id, group, bool(is_onboarded), onboarded_at, due_at, settings, max_power_w
+    )
 
 
 def _is_wrong() -> ColumnElement[bool]:
@@ -131,16 +149,24 @@ def list_drifted(connection: Connection, *, limit: int) -> list[WrongSetting]:
 
 def find_group_settings(connection: Connection, group_id: int) -> GroupSettings | None:
     """Return the changes of a group, None where there is no such one."""
-    statement = select(_group.name, _group.settings_json, _group.is_onboarded).where(_group.id == group_id)
-    row = connection.execute(statement).first()
-    return None if row is None else GroupSettings(group_id, row[0], read_changes(row[1]), row[2])
+    columns = (_group.name, _group.settings_json, _group.is_onboarded, _group.dc_settings_json)
+    row = connection.execute(select(*columns).where(_group.id == group_id)).first()
+    return None if row is None else GroupSettings(group_id, row[0], read_changes(row[1]), row[2], read_changes(row[3]))
 
 
 def change_group_settings(
-    connection: Connection, group_id: int, changes: dict[str, str | None], *, is_onboarded: bool
+    connection: Connection,
+    group_id: int,
+    changes: dict[str, str | None],
+    dc_changes: dict[str, str | None],
+    *,
+    is_onboarded: bool,
 ) -> None:
     """Set the changes of a group; its stations are asked soon, since their checks are due now."""
-    settings_json = msgspec.json.encode(changes, order="sorted").decode()
-    values = {"settings_json": settings_json, "is_onboarded": is_onboarded}
+    values = {
+        "settings_json": msgspec.json.encode(changes, order="sorted").decode(),
+        "dc_settings_json": msgspec.json.encode(dc_changes, order="sorted").decode(),
+        "is_onboarded": is_onboarded,
+    }
     connection.execute(update(models.station_group).where(_group.id == group_id).values(values))
     connection.execute(update(models.charge_point).where(_cp.group_id == group_id).values(settings_due_at=None))

@@ -19,6 +19,7 @@ from csms.charging import groups
 from csms.charging.groups import StationGroupView, StationPolicy
 from csms.cli import arguments
 from csms.cli.commands import SEND_TO_GROUP_HELP, send_to_group
+from csms.cli.group_settings import group_settings
 from csms.cli.opening import opened
 from csms.cli.output import Json, say, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
@@ -28,7 +29,8 @@ _MOST_MEMBERS = 10_000
 commands = typer.Typer()
 stations = typer.Typer()
 accounts = typer.Typer()
-commands.add_typer(stations, name="station", help="Groups of stations: add, list, set, command.")
+commands.add_typer(stations, name="station", help="Groups of stations: add, list, set, settings, command.")
+stations.command("settings")(group_settings)
 stations.command("command", help=SEND_TO_GROUP_HELP)(send_to_group)
 commands.add_typer(accounts, name="account", help="Groups of accounts: add, list, set.")
 

@@ -206,7 +206,7 @@ async def test_a_measurand_that_was_rejected_while_a_reboot_was_due_is_tried_aga
         await until(lambda: [one.state for one in looking.commands()][:1] == ["accepted"])
         pending = settings_of(looking)["MeterValuesSampledData"]
         assert (pending.state, pending.settled_value) == ("reboot required", ENERGY)
-        assert prepaid_settings.not_taken(pending) == (POWER,)
+        assert pending.not_taken == (POWER,)
         played.asked.clear()
         await boot(peer)
         await until(lambda: checked(looking))
@@ -219,7 +219,7 @@ async def test_a_measurand_that_was_rejected_while_a_reboot_was_due_is_tried_aga
         played.odd.clear()  # new firmware knows it; somebody asks
         assert await looking.submit(CheckSettings(CP1, "anna"))
         await until(lambda: checked(looking) and played.values["MeterValuesSampledData"] == f"{ENERGY},{POWER}")
-        assert prepaid_settings.not_taken(settings_of(looking)["MeterValuesSampledData"]) == ()
+        assert settings_of(looking)["MeterValuesSampledData"].not_taken == ()
 
 
 async def test_what_is_due_with_a_reboot_is_kept_while_a_charge_puts_it_off(looking: World) -> None:

@@ -3,12 +3,15 @@
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from sqlalchemy import insert, select
 
 from csms.charging import models, overview
+from csms.charging.prepaid_settings import MOST_OTHER_KEYS
 from csms.charging.setting_facts import Setting
 from csms.charging.settings_plan import read_changes
+from csms.charging.settings_view import change_group_settings
 from csms.charging.stations import AddChargePoint
 from tests.web.portal import PortalWorld
 
@@ -44,6 +47,11 @@ def _changes(portal: PortalWorld) -> tuple[dict[str, str | None], bool]:
     with portal.database.reading() as connection:
         row = connection.execute(select(models.station_group)).one()
     return read_changes(row.settings_json), row.is_onboarded
+
+
+def _dc_changes(portal: PortalWorld) -> dict[str, str | None]:
+    with portal.database.reading() as connection:
+        return read_changes(connection.execute(select(models.station_group.c.dc_settings_json)).scalar_one())
 
 
 async def test_what_is_wrong_stands_on_the_station_and_in_the_list_and_is_escaped(stocked: PortalWorld) -> None:
@@ -96,6 +104,81 @@ async def test_an_administrator_changes_the_template_of_a_group(portal: PortalWo
     assert " checked" in browser.text
     await browser.post(path)
     assert _changes(portal) == ({}, False)
+
+
+async def test_dc_stations_of_a_group_have_values_of_their_own(portal: PortalWorld) -> None:
+    group_id = _add_group(portal)
+    browser = await portal.logged_in("administrator")
+    path = f"/station-groups/{group_id}/settings"
+    await browser.get(path)
+    assert "Template: 60, with DC 20" in browser.text
+    typed = {
+        "t10": "45",
+        "d10": "15",
+        "d1": "-",
+        "k0": "VendorMode",
+        "w0": "fast",
+        "k1": "Lamp",
+        "v1": "on",
+        "w1": "off",
+    }
+    await browser.post(path, **typed)
+    assert "Saved" in browser.text
+    assert _changes(portal) == ({"MeterValueSampleInterval": "45", "Lamp": "on"}, False)
+    of_dc = {"MeterValueSampleInterval": "15", "LocalPreAuthorize": None, "VendorMode": "fast", "Lamp": "off"}
+    assert _dc_changes(portal) == of_dc
+    assert "<details open>" in browser.text  # what is stored is in sight, and is typed again by the form
+    for value in ("fast", "off", "15", "45"):
+        assert f'value="{value}"' in browser.text
+    response = await browser.post(path, d10="often", w0="1", k0="Two words")
+    assert response.status_code == 422
+    assert "A whole number." in browser.text
+    assert "no blanks" in browser.text
+    assert _dc_changes(portal) == of_dc
+
+
+async def test_other_keys_are_kept_however_many_there_are(portal: PortalWorld) -> None:
+    group_id = _add_group(portal)
+    many = {f"Vendor{n}": str(n) for n in range(MOST_OTHER_KEYS)}
+    with portal.database.unit_of_work() as connection:
+        change_group_settings(connection, group_id, many, {}, is_onboarded=False)
+    browser = await portal.logged_in("administrator")
+    path = f"/station-groups/{group_id}/settings"
+    await browser.get(path)
+    fields = {f"k{n}": f"Vendor{n}" for n in range(MOST_OTHER_KEYS)} | {f"v{n}": str(n) for n in range(MOST_OTHER_KEYS)}
+    for name, value in fields.items():
+        assert f'name="{name}"' in browser.text
+        assert f'value="{value}"' in browser.text
+    await browser.post(path, **fields)
+    assert "Saved" in browser.text
+    assert _changes(portal) == (many, False)
+
+
+async def test_a_page_says_what_to_do_about_what_is_wrong_and_what_was_not_taken(stocked: PortalWorld) -> None:
+    settled = {"settled_value": "Energy.Active.Import.Register"}
+    wanted = "Energy.Active.Import.Register,Power.Active.Import"
+    listed = _setting("MeterValuesSampledData", "right", settled["settled_value"], wanted)
+    _report(
+        stocked,
+        msgspec.structs.replace(listed, **settled),
+        _setting("LocalPreAuthorize", "refused"),
+        _setting("WebSocketPingInterval", "reboot required", "0", "60"),
+        msgspec.structs.replace(_setting("MaxEnergyOnInvalidId", "right", "0", "0"), drifted_at=NOW),
+    )
+    browser = await stocked.logged_in("operator")
+    await browser.get(f"/stations/{STATION}/settings")
+    for text in (
+        "not taken when it was tried: Power.Active.Import",
+        "Set it at the station itself",
+        "reset by itself as soon as nothing charges",
+        "changed by itself, found",
+        "ask its maker",
+        "since its power is not known",
+    ):
+        assert text in browser.text
+    await browser.get("/settings")
+    for text in ("Set it at the station itself", "reset by itself", "MaxEnergyOnInvalidId", "ask its maker"):
+        assert text in browser.text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from csms.charging.settings_plan import CheckSettings
 from csms.charging.settings_view import (
+    WHAT_TO_DO,
     SettingsView,
     WrongSetting,
     count_wrong,
@@ -27,13 +28,24 @@ async def show_list(visit: Visit) -> Response:
         return page, wrong, list_drifted(connection, limit=_DRIFTED)
 
     page, wrong, drifted = await visit.read(load)
-    return visit.page("operations/settings.html", pages=page, wrong=wrong, drifted=drifted)
+    return visit.page(
+        "operations/settings.html",
+        pages=page,
+        wrong=wrong,
+        drifted=drifted,
+        what_to_do=WHAT_TO_DO,
+    )
 
 
 async def show_one(visit: Visit) -> Response:
     """Show the settings of one station."""
     shown = await _found(visit)
-    return visit.page("operations/station_settings.html", shown=shown, done=visit.query("done"))
+    return visit.page(
+        "operations/station_settings.html",
+        shown=shown,
+        what_to_do=WHAT_TO_DO,
+        done=visit.query("done"),
+    )
 
 
 async def check(visit: Visit) -> Response:
