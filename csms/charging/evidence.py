@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from csms.billing.books import normalize_id_tag
 from csms.charging import models
 from csms.charging.facts import Register, StoredReview
 from csms.charging.working_set import Names, WorkingSet
@@ -39,6 +41,12 @@ _RESOLVE = Many(
     ),
     ["b_key", "b_decision", "b_reason", "b_actor", "b_form_key", "b_transaction_id", "b_resolved_at"],
 )
+
+
+class _Tagged(msgspec.Struct, frozen=True):
+    id_tag: str | None = None
+
+
 _INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -86,12 +94,23 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
             names.registers_at.add(item.charge_point_id)
             if item.transaction_id is not None:
                 names.transaction_ids.add(item.transaction_id)
+            elif (id_tag := _id_tag(item.evidence_json)) is not None:  # of a stop that a person may still carry out
+                names.id_tags.add(id_tag)
     if names.parked_keys:
         working_set.parked.update(connection.execute(_PARKED, {"keys": sorted(names.parked_keys)}).scalars())
     if names.registers_at:
         for row in connection.execute(_REGISTERS, {"keys": sorted(names.registers_at)}):
             one = as_fact(Register, row)
             working_set.registers[one.charge_point_id, one.connector_id] = one
+
+
+def _id_tag(evidence_json: str) -> str | None:
+    """Return the id tag that a message kept as evidence carries."""
+    try:
+        id_tag = msgspec.json.decode(evidence_json, type=_Tagged).id_tag
+    except msgspec.DecodeError:  # a call that met a defect is no object
+        return None
+    return None if id_tag is None else normalize_id_tag(id_tag)
 
 
 def write(connection: Connection, working_set: WorkingSet, now: datetime) -> None:

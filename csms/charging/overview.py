@@ -47,6 +47,18 @@ class TransactionView(msgspec.Struct, frozen=True):
     tariff_json: str
     flags: str
     unplugged_at: datetime | None = None
+    corrected_energy_wh: int | None = None
+    corrected_ended_at: datetime | None = None
+
+    @property
+    def charged_energy_wh(self) -> int:
+        """The energy that its charge is for, corrections included."""
+        return self.energy_wh if self.corrected_energy_wh is None else self.corrected_energy_wh
+
+    @property
+    def charged_until(self) -> datetime | None:
+        """The end that its charge is for, corrections included; None while it runs."""
+        return self.corrected_ended_at or self.ended_at
 
     @property
     def credit_minor(self) -> int | None:
@@ -175,6 +187,8 @@ _TRANSACTIONS = select(
     _tx.tariff_json,
     _tx.flags,
     _tx.unplugged_at,
+    _tx.corrected_energy_wh,
+    _tx.corrected_ended_at,
 ).select_from(
     models.charging_transaction.join(models.charge_point, _cp.id == _tx.charge_point_id)
     .outerjoin(hold, and_(hold.c.reference == _tx.id, hold.c.state == "open"))

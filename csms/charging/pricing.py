@@ -103,6 +103,13 @@ def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]
     return shorter if shorter.total_minor < charge.total_minor else charge
 
 
+def charge_for(one: Begun, energy_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
+    """Price an energy and an end that a person says; without energy, or a tariff, nothing is to be paid."""
+    if not energy_wh or not one.tariff_json:
+        return Charge((), 0, 0)
+    return charge_of(one, one.meter_start_wh + energy_wh, end_at, points, currency)
+
+
 def cost_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> int:
     """Return the total of `charge_of` alone, in minor units."""
     if one.unplugged_at is not None:

@@ -1,5 +1,8 @@
 """Computes charges again from the stored readings and the stored tariff, and compares: invariant 8.
 
+A charge that a person corrected later is computed twice: its lines from what the station told, and what was taken in
+all, adjustments included, from the energy and the end that the person said.
+
 Takes a range of transactions at a time; readings are read, in order and one by one, only for transactions whose price
 depends on them. Readings that came after the end, flagged so, played no part in the charge and play none here. Reads
 only.
@@ -14,6 +17,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, or_, select
 
+from csms.billing import ledger
+from csms.billing.books import Billed
 from csms.billing.models import charge_line
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, ChargeLine
@@ -21,14 +26,15 @@ from csms.billing.verification import Range, Violation, violation, within
 from csms.charging.facts import Point
 from csms.charging.metering import AFTER_THE_END
 from csms.charging.models import charging_transaction, reading
-from csms.charging.pricing import charge_of
-from csms.db import as_fact
+from csms.charging.pricing import charge_for, charge_of
+from csms.db import any_of, as_fact
 
 _READINGS_AT_ONCE = 5000
 _FREE_OF = "nothing to charge"
 LINES = "the lines of a charge are those that its readings and tariff give"
 TOTAL = "the cost of a transaction is what its readings and tariff give"
-RULES = (LINES, TOTAL)
+CORRECTION = "what was taken for a corrected charge is what its corrected energy and end give"
+RULES = (LINES, TOTAL, CORRECTION)
 
 _tx, _line, _reading = charging_transaction.c, charge_line.c, reading.c
 
@@ -46,17 +52,20 @@ class _Ended(msgspec.Struct, frozen=True, gc=False):
     unplugged_at: datetime | None
 
 
+class _Corrected(msgspec.Struct, frozen=True, gc=False):
+    """What was taken for it was computed from this."""
+
+    transaction_id: int
+    tariff_json: str
+    meter_start_wh: int
+    started_at: datetime
+    corrected_energy_wh: int
+    corrected_ended_at: datetime
+    unplugged_at: datetime | None
+
+
 _ENDED = (
-    select(
-        _tx.id,
-        _tx.tariff_json,
-        _tx.meter_start_wh,
-        _tx.started_at,
-        _tx.energy_wh,
-        _tx.ended_at,
-        _tx.cost_minor,
-        _tx.unplugged_at,
-    )
+    select(*(_tx["id" if name == "transaction_id" else name] for name in _Ended.__struct_fields__))
     .where(
         within(_tx.id),
         _tx.state == "ended",
@@ -66,17 +75,24 @@ _ENDED = (
     )
     .order_by(_tx.id)
 )
+_CORRECTED = (
+    select(*(_tx["id" if name == "transaction_id" else name] for name in _Corrected.__struct_fields__))
+    .where(within(_tx.id), _tx.corrected_ended_at.is_not(None))
+    .order_by(_tx.id)
+)
 _LINES = (
     select(_line.reference, _line.component, _line.quantity, _line.unit, _line.rate, _line.amount_minor, _line.band)
     .where(within(_line.reference))
     .order_by(_line.reference, _line.position)
 )
+_COUNTS = and_(_reading.register_wh.is_not(None), _reading.flags.not_like(f"%{AFTER_THE_END}"))
+_POINTS_OF = select(_reading.transaction_id, _reading.happened_at, _reading.register_wh).where(
+    any_of(_reading.transaction_id, "keys"), _COUNTS
+)
 _POINTS = (
     select(_reading.transaction_id, _reading.happened_at, _reading.register_wh)
     .join(charging_transaction, and_(_tx.id == _reading.transaction_id, _tx.needs_spans, _tx.state == "ended"))
-    .where(
-        within(_reading.transaction_id), _reading.register_wh.is_not(None), _reading.flags.not_like(f"%{AFTER_THE_END}")
-    )
+    .where(within(_reading.transaction_id), _COUNTS)
     .order_by(_reading.transaction_id)
 )
 
@@ -84,6 +100,7 @@ _POINTS = (
 def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterator[Violation]:
     """Return the ended transactions of a range whose charge is not what comes out again."""
     parameters = {"first": ids.first, "last": ids.last}
+    yield from _recompute_corrected(connection, parameters, currency)
     streamed = connection.execution_options(yield_per=_READINGS_AT_ONCE)
     ended = [as_fact(_Ended, row) for row in connection.execute(_ENDED, parameters)]
     if not ended:
@@ -94,6 +111,29 @@ def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterato
         inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
         charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
         yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
+
+
+def _recompute_corrected(connection: Connection, parameters: dict[str, int], currency: Currency) -> Iterator[Violation]:
+    """Compare what was taken for corrected transactions: few, in any range."""
+    corrected = [as_fact(_Corrected, row) for row in connection.execute(_CORRECTED, parameters)]
+    if not corrected:
+        return
+    keys = {one.transaction_id for one in corrected}
+    billed = ledger.list_billed(connection, keys)
+    points: dict[int, list[Point]] = {}
+    for transaction_id, at, register_wh in connection.execute(_POINTS_OF, {"keys": sorted(keys)}):
+        points.setdefault(transaction_id, []).append(Point(at, register_wh))
+    for one in corrected:
+        inside = points.get(one.transaction_id, ())
+        charge = charge_for(one, one.corrected_energy_wh, one.corrected_ended_at, inside, currency)
+        taken = billed.get(one.transaction_id, Billed())
+        if (taken.net_minor, taken.tax_minor) != (charge.total_minor - charge.tax_minor, charge.tax_minor):
+            found = {
+                "transaction": one.transaction_id,
+                "taken_minor": taken.net_minor + taken.tax_minor,
+                "computed": charge.total_minor,
+            }
+            yield violation(8, CORRECTION, found.items())
 
 
 def _compare(one: _Ended, charge: Charge, stored: list[ChargeLine]) -> Iterator[Violation]:

@@ -13,18 +13,23 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 from csms.billing import ledger
 from csms.billing.books import Billed
 from csms.billing.money import Currency
-from csms.charging import closing, models, overview
+from csms.charging import closing, lookups, models, overview
+from csms.charging.defects import DEFECT
 from csms.charging.facts import Point
+from csms.charging.lookups import Span
 from csms.charging.metering import AFTER_THE_END
 from csms.charging.overview import ReadingView, TransactionView
 from csms.charging.pricing import charge_of
 from csms.charging.reviews import Choice, choices_for
+from csms.charging.transactions import StopTransaction
 from csms.db import as_fact
 
 _NEIGHBOURS = 2
 _READINGS = 2000
 _LOOSE = 20
+_CANDIDATES = 20
 _AROUND = timedelta(hours=1)
+_BESIDE = timedelta(minutes=1)  # before and after what is looked at, in the message log
 
 _item, _cp, _tx, _reading = models.review_item.c, models.charge_point.c, models.charging_transaction.c, models.reading.c
 
@@ -52,7 +57,12 @@ class ReviewEvidence(msgspec.Struct, frozen=True):
 
     item: ReviewView
     transaction: TransactionView | None
+    stop: StopTransaction | None  # that is the evidence, and fitted no transaction or contradicts another one
+    candidates: tuple[TransactionView, ...]  # that a stop without a transaction may be for
     choices: tuple[Choice, ...]
+    reported: Span | None  # when, by our clock, the transaction's start and stop were told
+    said_since: datetime  # by our clock, the messages that it is about
+    said_until: datetime | None
     told_wh: int | None
     estimate_wh: int | None
     estimate_minor: int | None
@@ -85,28 +95,47 @@ def list_items(
     *,
     is_open: bool | None = None,
     transaction_id: int | None = None,
+    charge_point_id: int | None = None,
+    kind: str | None = None,
     limit: int,
     offset: int = 0,
 ) -> list[ReviewView]:
-    """Return items, newest first; `is_open` None: all of them."""
-    statement = _ITEMS.where(_wanted(is_open=is_open, transaction_id=transaction_id)).order_by(
-        _item.recorded_at.desc(), _item.key
-    )
+    """Return items, newest first, narrowed by what is given; `is_open` None: decided or not."""
+    wanted = _wanted(is_open=is_open, transaction_id=transaction_id, charge_point_id=charge_point_id, kind=kind)
+    statement = _ITEMS.where(wanted).order_by(_item.recorded_at.desc(), _item.key)
     return [as_fact(ReviewView, row) for row in connection.execute(statement.limit(limit).offset(offset))]
 
 
-def count_items(connection: Connection, *, is_open: bool | None = None) -> int:
+def count_items(
+    connection: Connection,
+    *,
+    is_open: bool | None = None,
+    charge_point_id: int | None = None,
+    kind: str | None = None,
+) -> int:
     """Return how many items `list_items` would list in all."""
-    statement = select(func.count()).select_from(models.review_item).where(_wanted(is_open=is_open))
-    return connection.execute(statement).scalar_one()
+    wanted = _wanted(is_open=is_open, charge_point_id=charge_point_id, kind=kind)
+    return connection.execute(select(func.count()).select_from(models.review_item).where(wanted)).scalar_one()
 
 
-def _wanted(*, is_open: bool | None, transaction_id: int | None = None) -> ColumnElement[bool]:
+def list_kinds(connection: Connection) -> list[str]:
+    """Return the kinds of items that there ever were."""
+    return list(connection.execute(select(_item.kind).distinct().order_by(_item.kind)).scalars())
+
+
+def _wanted(
+    *, is_open: bool | None, transaction_id: int | None = None, charge_point_id: int | None, kind: str | None
+) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = [true()]
     if is_open is not None:
         conditions.append(_item.resolved_at.is_(None) if is_open else _item.resolved_at.is_not(None))
-    if transaction_id is not None:
-        conditions.append(_item.transaction_id == transaction_id)
+    for column, value in (
+        (_item.transaction_id, transaction_id),
+        (_item.charge_point_id, charge_point_id),
+        (_item.kind, kind),
+    ):
+        if value is not None:
+            conditions.append(column == value)
     return and_(*conditions)
 
 
@@ -123,14 +152,22 @@ def evidence_for(connection: Connection, key: str, currency: Currency) -> Review
         return None
     one = None if item.transaction_id is None else overview.find_transaction(connection, item.transaction_id)
     readings = [] if one is None else overview.list_readings(connection, one.transaction_id, limit=_READINGS)
-    choices = _choices(item, one)
+    stop, candidates = _stop_of(item), _candidates(connection, item)
+    choices = _choices(item, one, has_candidates=bool(candidates))
+    reported = None if one is None else lookups.span_of(connection, one.transaction_id)
+    since, until = _said(item, reported)
     waits = one is not None and (one.state == "orphaned" or one.uncharged_reason in closing.WAITING)
     told_wh = None if one is None or one.meter_stop_wh is None else one.meter_stop_wh - one.meter_start_wh
     before, after = _neighbours(connection, item, one)
     return ReviewEvidence(
         item,
         one,
+        stop,
+        tuple(candidates),
         choices,
+        reported,
+        since,
+        until,
         told_wh,
         one.energy_wh if one is not None and waits else None,
         _cost(one, readings, currency) if one is not None and waits else None,
@@ -149,12 +186,35 @@ def _taken(connection: Connection, one: TransactionView | None) -> int:
     return billed.net_minor + billed.tax_minor
 
 
-def _choices(item: ReviewView, one: TransactionView | None) -> tuple[Choice, ...]:
+def _choices(item: ReviewView, one: TransactionView | None, *, has_candidates: bool) -> tuple[Choice, ...]:
     if item.resolved_at is not None:
         return ()
     if one is None:
-        return choices_for(None, None, has_account=False, kind=item.kind)
+        possible = choices_for(None, None, has_account=False, kind=item.kind)
+        return possible if has_candidates else tuple(choice for choice in possible if choice != "match")
     return choices_for(one.state, one.uncharged_reason, has_account=one.account_id is not None)
+
+
+def _stop_of(item: ReviewView) -> StopTransaction | None:
+    try:
+        return msgspec.json.decode(item.evidence_json, type=StopTransaction)
+    except msgspec.DecodeError:  # it is about something else
+        return None
+
+
+def _candidates(connection: Connection, item: ReviewView) -> list[TransactionView]:
+    """Return the transactions that a stop without one may be for: all that did not end yet at its charge point."""
+    if item.transaction_id is not None or item.resolved_at is not None or item.kind == DEFECT:
+        return []
+    wanted = and_(_tx.charge_point_id == item.charge_point_id, _tx.state != "ended")
+    return overview.select_transactions(connection, wanted, limit=_CANDIDATES)
+
+
+def _said(item: ReviewView, reported: Span | None) -> tuple[datetime, datetime | None]:
+    """Return from when until when, by our clock, the messages came that an item is about."""
+    if reported is None:
+        return item.recorded_at - _BESIDE, item.recorded_at + _BESIDE
+    return reported.since - _BESIDE, None if reported.until is None else reported.until + _BESIDE
 
 
 def _cost(one: TransactionView, readings: list[ReadingView], currency: Currency) -> int | None:

@@ -1,29 +1,38 @@
-"""What a person decides where no rule could: accept the estimate, correct the energy, waive, assign to a card, keep.
+"""What a person decides where no rule could: accept the estimate, correct energy or end, waive, assign to a card, end a
+transaction by a stop that fitted none, keep.
 
 Pure. A decision that charges settles the transaction's hold as its stop would have done; one that does not leaves its
 reason on the transaction. It can be repeated (by its form's key), and is refused where somebody decided before.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from csms.billing.books import Audit, Billed, Decision, PrepaidAccount, normalize_id_tag
 from csms.billing.prepaid import adjust, place_hold, void_hold
-from csms.billing.tariffs import Charge, encode_tariff
+from csms.billing.tariffs import encode_tariff
 from csms.charging import closing
 from csms.charging.defects import DEFECT
 from csms.charging.facts import AlarmOver, Register, Resolution, StoredReview, Transaction
-from csms.charging.pricing import charge_of, tariff_at
-from csms.charging.transactions import StopTransaction
+from csms.charging.pricing import charge_for, tariff_at
+from csms.charging.transactions import StopTransaction, end
 from csms.charging.working_set import Names, WorkingSet
 
-Choice = Literal["accept", "correct", "waive", "assign", "keep"]
+Choice = Literal["accept", "correct", "waive", "assign", "match", "keep"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 WAIVED = "waived"
 MOST_ENERGY_WH = 10_000_000
 _LONGEST_REASON = 300
+_LONGEST_AUDIT = 200
+_VALUES = ("energy_wh", "ended_at", "id_tag", "transaction_id")
+_CLOCKS = timedelta(minutes=10)  # by so much a station's clock may be ahead of ours
+_TAKES: dict[Choice, frozenset[str]] = {
+    "correct": frozenset({"energy_wh", "ended_at"}),
+    "assign": frozenset({"energy_wh", "ended_at", "id_tag"}),
+    "match": frozenset({"transaction_id"}),
+}
 
 NotResolvedReason = Literal[
     "unknown item",
@@ -32,12 +41,17 @@ NotResolvedReason = Literal[
     "reason missing",
     "energy missing",
     "energy too much",
+    "end not possible",
     "unknown card",
+    "unknown transaction",
+    "too much said",
 ]
 
 
 class ResolveReview(msgspec.Struct, frozen=True):
-    """A person's decision. `energy_wh` is for "correct", and for "assign" where the estimate is not it."""
+    """A person's decision. `energy_wh` and `ended_at`, until when time costs, are for "correct" (one of them at least)
+    and for "assign" where the estimate is not it; `transaction_id` says which transaction a stop ends, for "match".
+    """
 
     key: str
     decision: Choice
@@ -46,10 +60,14 @@ class ResolveReview(msgspec.Struct, frozen=True):
     form_key: str
     energy_wh: int | None = None
     id_tag: str | None = None
+    ended_at: datetime | None = None
+    transaction_id: int | None = None
 
     def name(self, names: Names) -> None:
         """Say what must be loaded; the item names the rest."""
         names.review_keys.add(self.key)
+        if self.transaction_id is not None:
+            names.transaction_ids.add(self.transaction_id)
         if self.decision == "assign":
             names.tariffs = True
             names.new_transactions += 1
@@ -80,14 +98,14 @@ def choices_for(
     if kind == DEFECT:
         return ("waive",)
     if state is None:
-        return ("assign", "waive")
+        return ("match", "assign", "waive")
     if state == "open":
         return ()
     if state == "orphaned" or uncharged_reason in closing.WAITING:
         return ("accept", "correct", "waive") if has_account else ("assign", "waive")
     if uncharged_reason == closing.NO_ACCOUNT:
         return ("assign", "waive")
-    return ("keep", "correct") if has_account else ("keep",)
+    return ("keep", "correct") if has_account else ("keep", "assign")
 
 
 def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Decision[Resolved | NotResolved]:
@@ -105,10 +123,10 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
         cost_minor = 0 if one is None else _taken(one, working_set)
         transaction_id = item.transaction_id if known is None else known.transaction_id
         return Decision(Resolved(asked.key, asked.decision, transaction_id, cost_minor, repeated=True))
-    refused = _refuse(asked, one, working_set, item.kind)
+    refused = _refuse(asked, item, one, working_set, now)
     if refused is not None:
         return Decision(NotResolved(refused))
-    carry_out = _assign if asked.decision == "assign" else _decide
+    carry_out = _CARRY_OUT.get(asked.decision, _decide)
     after, intents = carry_out(asked, item, one, working_set, now)
     cost_minor = 0 if after is None else after.cost_minor
     if asked.decision == "correct" and one is not None and not closing.waits(one):
@@ -120,23 +138,42 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
 
 
 def _refuse(
-    asked: ResolveReview, one: Transaction | None, working_set: WorkingSet, kind: str
+    asked: ResolveReview, item: StoredReview, one: Transaction | None, working_set: WorkingSet, now: datetime
 ) -> NotResolvedReason | None:
     state = None if one is None else one.state
     uncharged_reason = None if one is None else one.uncharged_reason
     has_account = one is not None and one.account_id is not None
-    choices = choices_for(state, uncharged_reason, has_account=has_account, kind=kind)
-    if asked.decision not in choices:
+    if asked.decision not in choices_for(state, uncharged_reason, has_account=has_account, kind=item.kind):
         return "not possible here"
     if asked.decision != "accept" and not 0 < len(asked.reason.strip()) <= _LONGEST_REASON:
         return "reason missing"
-    if asked.energy_wh is None:
-        if asked.decision == "correct" or (asked.decision == "assign" and one is None):
-            return "energy missing"
-    elif not 0 <= asked.energy_wh <= MOST_ENERGY_WH:
+    given = {name for name in _VALUES if getattr(asked, name) is not None}
+    if given - _TAKES.get(asked.decision, frozenset()):
+        return "too much said"
+    if asked.decision == "assign" and _account(asked, working_set) is None:
+        return "unknown card"
+    if asked.decision == "match":
+        return None if _meant(asked, item, working_set) is not None else "unknown transaction"
+    return _refuse_values(asked, one, now)
+
+
+def _refuse_values(asked: ResolveReview, one: Transaction | None, now: datetime) -> NotResolvedReason | None:
+    """Say what is wrong with the energy and the end that a person gave, or left out."""
+    needs_energy = one is None if asked.decision == "assign" else asked.decision == "correct" and asked.ended_at is None
+    if needs_energy and asked.energy_wh is None:
+        return "energy missing"
+    if asked.energy_wh is not None and not 0 <= asked.energy_wh <= MOST_ENERGY_WH:
         return "energy too much"
-    is_assigned = asked.decision == "assign"
-    return "unknown card" if is_assigned and _account(asked, working_set) is None else None
+    if asked.ended_at is None:
+        return None
+    is_possible = one is not None and one.started_at <= asked.ended_at <= now + _CLOCKS
+    return None if is_possible else "end not possible"
+
+
+def _meant(asked: ResolveReview, item: StoredReview, working_set: WorkingSet) -> Transaction | None:
+    """Return the transaction that a person says a stop was for: one of the same charge point that did not end yet."""
+    one = working_set.transactions.get(asked.transaction_id or 0)
+    return one if one is not None and one.charge_point_id == item.charge_point_id and one.state != "ended" else None
 
 
 def _account(asked: ResolveReview, working_set: WorkingSet) -> PrepaidAccount | None:
@@ -159,21 +196,35 @@ def _decide(
     return ended, (ended, *money, *_register(one, ended, working_set))
 
 
+def charged_for(one: Transaction) -> tuple[int, datetime]:
+    """Return the energy and the end of an ended transaction that its charge is for, corrections included."""
+    assert one.ended_at is not None, "a charge is that of an ended transaction"
+    energy_wh = one.energy_wh if one.corrected_energy_wh is None else one.corrected_energy_wh
+    return energy_wh, one.corrected_ended_at or one.ended_at
+
+
 def _adjusted(
     asked: ResolveReview, one: Transaction, working_set: WorkingSet, now: datetime
 ) -> tuple[int, tuple[Any, ...]]:
-    """Correct a charge that was taken already: the charge stays, the difference is an entry of its own."""
+    """Correct a charge that was taken already: the charge stays, the difference is an entry of its own. What is not
+    said anew is as it was corrected last.
+    """
     assert one.account_id is not None, "the choices were checked before"
-    assert one.ended_at is not None, "a charge that was taken is that of an ended transaction"
+    energy_wh, ended_at = charged_for(one)
+    energy_wh = energy_wh if asked.energy_wh is None else asked.energy_wh
+    ended_at = asked.ended_at or ended_at
     points = working_set.points.get(one.transaction_id, [])
-    energy_wh = asked.energy_wh or 0
-    charge = Charge((), 0, 0)
-    if energy_wh and one.tariff_json:
-        charge = charge_of(one, one.meter_start_wh + energy_wh, one.ended_at, points, working_set.books.currency)
+    charge = charge_for(one, energy_wh, ended_at, points, working_set.books.currency)
     entries = adjust(one.transaction_id, one.account_id, charge, asked.key, now, asked.actor, working_set.books)
-    told = Audit("charge corrected", f"transaction {one.transaction_id}", asked.actor, asked.reason.strip()[:200])
-    flagged = msgspec.structs.replace(one, flags=closing.join(one.flags, _flag(asked)))
-    return charge.total_minor, (flagged, *entries, told)
+    words = f"{energy_wh} Wh until {ended_at:%Y-%m-%d %H:%M:%S} UTC: {asked.reason.strip()}"
+    told = Audit("charge corrected", f"transaction {one.transaction_id}", asked.actor, words[:_LONGEST_AUDIT])
+    corrected = msgspec.structs.replace(
+        one,
+        corrected_energy_wh=energy_wh,
+        corrected_ended_at=ended_at,
+        flags=closing.join(one.flags, _flag(asked)),
+    )
+    return charge.total_minor, (corrected, *entries, told)
 
 
 def _taken(one: Transaction, working_set: WorkingSet) -> int:
@@ -192,16 +243,16 @@ def _register(before: Transaction, ended: Transaction, working_set: WorkingSet) 
 
 
 def _ended(one: Transaction, asked: ResolveReview, now: datetime) -> Transaction:
-    """Return the transaction as it ends by a decision; of one that ended already only the energy may change."""
+    """Return the transaction as it ends by a decision; of one that ended already only energy and end may change."""
     energy_wh = one.energy_wh if asked.energy_wh is None else asked.energy_wh
     one = msgspec.structs.replace(one, energy_wh=energy_wh, flags=closing.join(one.flags, _flag(asked)))
     if one.state == "ended":
-        return one
+        return msgspec.structs.replace(one, ended_at=asked.ended_at or one.ended_at)
     return msgspec.structs.replace(
         one,
         state="ended",
         meter_stop_wh=one.meter_start_wh + energy_wh,
-        ended_at=max(one.register_at, one.started_at),
+        ended_at=asked.ended_at or max(one.register_at, one.started_at),
         end_recorded_at=now,
         guard_at=None,
         zombie_at=None,
@@ -235,6 +286,18 @@ def _assign(
     return ended, (ended, hold, *money)
 
 
+def _match(
+    asked: ResolveReview, item: StoredReview, _one: Transaction | None, working_set: WorkingSet, now: datetime
+) -> tuple[Transaction | None, tuple[Any, ...]]:
+    """End the transaction that a stop was for, as if its station had named it; what cannot be charged waits anew."""
+    one = _meant(asked, item, working_set)
+    assert one is not None, "the transaction was checked before"
+    said = msgspec.json.decode(item.evidence_json, type=StopTransaction)
+    intents = end(one, said, working_set, now, flags=(*said.flags, _flag(asked)), actor=asked.actor).intents
+    (ended,) = (each for each in intents if isinstance(each, Transaction))
+    return ended, intents
+
+
 def _made_of(item: StoredReview, asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Transaction:
     """Make the transaction of a stop that had none. When it began was not told, so no time is charged."""
     said = msgspec.json.decode(item.evidence_json, type=StopTransaction)
@@ -263,3 +326,6 @@ def _made_of(item: StoredReview, asked: ResolveReview, working_set: WorkingSet, 
         stop_reason=said.reason or "Local",
         flags=closing.join(closing.MADE_OF_A_STOP, _flag(asked)),
     )
+
+
+_CARRY_OUT = {"assign": _assign, "match": _match}

@@ -246,7 +246,7 @@ def stop(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Decis
         return _stop_unknown(said, working_set, now)
     if one.state == "ended":
         return _stop_again(said, one, working_set, now)
-    return _end(one, said, working_set, now, flags=said.flags)
+    return end(one, said, working_set, now, flags=said.flags)
 
 
 def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Decision[Stopped]:
@@ -257,7 +257,7 @@ def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime)
     foreign = said.transaction_id in working_set.transactions
     if len(candidates) == 1 and not foreign:
         flag = f"stopped with transaction id {said.transaction_id}"
-        return _end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
+        return end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
     kind = "stop for another station's transaction" if foreign else _PARKED
     explanation = (
         f"A StopTransaction with transaction id {said.transaction_id} fits no open transaction of this station."
@@ -289,13 +289,16 @@ def _stop_again(said: StopTransaction, one: Transaction, working_set: WorkingSet
     return Decision(outcome, (_review(said, "conflicting stop", explanation, one),))
 
 
-def _end(
+def end(
     before: Transaction,
     said: StopTransaction,
     working_set: WorkingSet,
     now: datetime,
+    *,
     flags: tuple[str, ...],
+    actor: str = "",
 ) -> Decision[Stopped]:
+    """End a transaction that is not ended by a stop, and charge it; `actor` is who decided so, if not its station."""
     readings = to_readings(said.charge_point_id, before.connector_id, before, said.values)
     one, readings = understand(before, readings, working_set.policy, now)
     authorization = _stop_authorization(said, working_set, now)
@@ -322,7 +325,7 @@ def _end(
         *working_set.points.get(one.transaction_id, []),
         *(Point(each.happened_at, each.register_wh) for each in readings if each.register_wh is not None),
     ]
-    charged = _charge_or_keep(one, said, energy_wh, points, working_set, now)
+    charged = _charge_or_keep(one, said, energy_wh, points, working_set, now, actor)
     learned = learn(before, said.happened_at, working_set, now)
     trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in one.flags and RELATIVE not in before.flags else ()
     over = end_alarm(one, working_set)
@@ -344,6 +347,7 @@ def _charge_or_keep(
     points: list[Point],
     working_set: WorkingSet,
     now: datetime,
+    actor: str,
 ) -> tuple[Any, ...]:
     """Charge what a transaction delivered; where that cannot be, charge nothing and keep its hold for a person."""
     most = closing.most_wh(one, said.happened_at, now, working_set.policy)
@@ -353,7 +357,7 @@ def _charge_or_keep(
     if energy_wh > most:
         why = f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
         return _keep(one, said, closing.IMPLAUSIBLE, why)
-    actor = f"charge point {working_set.charge_points[one.charge_point_id].identity}"
+    actor = actor or f"charge point {working_set.charge_points[one.charge_point_id].identity}"
     one, money = closing.charge(one, points, working_set, now, actor)
     intents: list[Any] = [one, *money]
     if one.uncharged_reason == closing.NO_ACCOUNT:

@@ -241,6 +241,13 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         (f"UPDATE charging_transaction SET energy_wh = energy_wh + 1000 WHERE id = ({SETTLED})",),
         "transaction 1, cost minor 460, computed 495",
     ),
+    "what was taken for a corrected charge is what its corrected energy and end give": (
+        (
+            "UPDATE charging_transaction SET corrected_energy_wh = energy_wh + 1000, corrected_ended_at = ended_at "
+            f"WHERE id = ({SETTLED})",
+        ),
+        "transaction 1, taken minor 460, computed 495",
+    ),
     "the lines of a charge are those that its readings and tariff give": (
         (f"UPDATE charge_line SET rate = '0.36' WHERE reference = ({SETTLED}) AND position = 0",),
         "lines energy 10 kWh x 0.36  = 350 + ",

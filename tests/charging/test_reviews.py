@@ -1,11 +1,13 @@
 """What a person decides, after stations brought it into the queue over a real socket; every decision is repeated."""
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from csms.charging import verification
+from csms.charging.doubts import DoubtCharge, Doubted, NotDoubted
 from csms.charging.reviews import NotResolved, Resolved, ResolveReview
 from tests.support.world import CARD, World
 
@@ -262,3 +264,232 @@ async def test_energy_cannot_be_assigned_to_a_card_that_nobody_has(world: World)
         await peer.stop(-1, 5000, world.at(10))
     assert await _decide(world, "assign", id_tag="GHOST", energy_wh=5) == NotResolved("unknown card")
     assert await _decide(world, "assign", id_tag=CARD) == NotResolved("energy missing")
+
+
+# --- the end, where time costs ----------------------------------------------------------------------------------------
+
+
+def _moment(world: World, minutes: float) -> datetime:
+    return world.start_of_time + timedelta(minutes=minutes)
+
+
+async def test_the_end_of_what_waits_is_corrected_and_time_is_charged_until_then(world: World) -> None:
+    async with world.station() as peer:
+        first = await peer.start(CARD, 0, world.at(0))
+        await peer.read(first["transactionId"], world.at(5), 900)
+        await peer.start(CARD, 1200, world.at(10))
+    decided = await _decide(world, "correct", ended_at=_moment(world, 9))
+    assert isinstance(decided, Resolved)
+    one = world.transaction(first["transactionId"])
+    assert (one.energy_wh, one.ended_at, one.cost_minor) == (900, _moment(world, 9), 32 + 18 + 50)
+    _nothing_is_wrong(world)
+
+
+async def test_the_end_of_a_stop_with_a_wrong_clock_is_corrected_together_with_its_energy(world: World) -> None:
+    number = await _implausible(world)
+    assert isinstance(await _decide(world, "correct", energy_wh=4000, ended_at=_moment(world, 50)), Resolved)
+    one = world.transaction(number)
+    assert (one.energy_wh, one.ended_at, one.cost_minor) == (4000, _moment(world, 50), 140 + 100 + 50)
+    _nothing_is_wrong(world)
+
+
+@pytest.mark.parametrize("minutes", [-1, 75])
+async def test_an_end_before_the_start_or_in_the_future_is_not_taken(world: World, minutes: int) -> None:
+    await _implausible(world)
+    assert await _decide(world, "correct", ended_at=_moment(world, minutes)) == NotResolved("end not possible")
+
+
+@pytest.mark.parametrize(
+    ("decision", "more"),
+    [
+        ("accept", {"energy_wh": 5}),
+        ("waive", {"energy_wh": 5}),
+        ("correct", {"energy_wh": 5, "id_tag": CARD}),
+        ("correct", {"energy_wh": 5, "transaction_id": 1}),
+    ],
+)
+async def test_what_a_decision_does_not_take_is_refused_with_it(
+    world: World, decision: str, more: dict[str, Any]
+) -> None:
+    await _implausible(world)
+    assert await _decide(world, decision, **more) == NotResolved("too much said")
+    assert world.card().balance_minor == 2000
+
+
+# --- a charge that somebody doubts ------------------------------------------------------------------------------------
+
+
+async def _doubt(world: World, number: int, reason: str = "the customer complained") -> Doubted | NotDoubted:
+    """Doubt a charge, twice with the same form."""
+    asked = DoubtCharge(number, reason, "staff anna", f"form {len(world.review_items())}")
+    outcome: Doubted | NotDoubted = await world.submit(asked)
+    before = world.snapshot()
+    assert await world.submit(asked) == outcome
+    assert world.snapshot() == before
+    return outcome
+
+
+async def _charged(world: World) -> int:
+    """Let a transaction of 1 kWh and 30 minutes be charged: 35 + 60 + 50."""
+    async with world.station() as peer:
+        started = await peer.start(CARD, 0, world.at(0))
+        await peer.stop(started["transactionId"], 1000, world.at(30))
+    number: int = started["transactionId"]
+    return number
+
+
+async def test_a_charge_in_doubt_is_corrected_in_its_time_alone(world: World) -> None:
+    number = await _charged(world)
+    assert isinstance(await _doubt(world, number), Doubted)
+    decided = await _decide(world, "correct", ended_at=_moment(world, 10))
+    assert isinstance(decided, Resolved)
+    assert (decided.cost_minor, world.card().balance_minor) == (105, 2000 - 105)
+    one = world.transaction(number)
+    assert (one.ended_at, one.cost_minor, one.charged_until) == (_moment(world, 30), 145, _moment(world, 10))
+    (entry,) = world.entries("adjustment")
+    assert [(each.debit_code, each.credit_name, each.amount_minor) for each in entry.transfers] == [
+        ("4000", "Prepaid 9000 0001", 34),
+        ("2300", "Prepaid 9000 0001", 6),
+    ]
+    _nothing_is_wrong(world)
+
+
+async def test_a_wrong_correction_is_taken_back_by_another_one(world: World) -> None:
+    number = await _charged(world)
+    for energy_wh, ended_at, cost_minor in (
+        (10_000, None, 350 + 60 + 50),
+        (None, _moment(world, 5), 350 + 10 + 50),
+        (1000, _moment(world, 30), 145),
+        (0, None, 0),
+        (1000, None, 145),
+    ):
+        assert isinstance(await _doubt(world, number), Doubted)
+        more = {"energy_wh": energy_wh, "ended_at": ended_at}
+        assert isinstance(await _decide(world, "correct", **more), Resolved)
+        assert world.card().balance_minor == 2000 - cost_minor
+        _nothing_is_wrong(world)
+    assert len(world.entries("settle")) == 1
+    assert len(world.entries("adjustment")) == 5
+
+
+async def test_what_was_waived_by_mistake_can_be_charged_after_all(world: World) -> None:
+    number = await _implausible(world)
+    assert isinstance(await _decide(world, "waive"), Resolved)
+    assert isinstance(await _doubt(world, number), Doubted)
+    assert isinstance(await _decide(world, "correct", energy_wh=3000), Resolved)
+    assert world.card().balance_minor == 2000 - (105 + 20 + 50)
+    assert world.card().held_minor == 0
+    _nothing_is_wrong(world)
+
+
+async def test_what_was_waived_without_an_account_can_be_charged_to_a_card_after_all(world: World) -> None:
+    async with world.station() as peer:
+        started = await peer.start("NOBODY", 0, world.at(0))
+        await peer.stop(started["transactionId"], 1000, world.at(10))
+    assert isinstance(await _decide(world, "waive"), Resolved)
+    assert isinstance(await _doubt(world, started["transactionId"]), Doubted)
+    assert isinstance(await _decide(world, "assign", id_tag=CARD), Resolved)
+    assert world.card().balance_minor == 2000 - (35 + 20 + 50)
+    _nothing_is_wrong(world)
+
+
+async def test_only_an_ended_transaction_that_does_not_wait_can_be_doubted_and_only_with_a_reason(world: World) -> None:
+    assert await _doubt(world, 4711) == NotDoubted("unknown transaction")
+    waiting = await _implausible(world)
+    assert await _doubt(world, waiting) == NotDoubted("waits already")
+    async with world.station() as peer:
+        started = await peer.start(CARD, 910_000, world.at(20))
+        assert await _doubt(world, started["transactionId"]) == NotDoubted("not ended")
+        await peer.stop(started["transactionId"], 911_000, world.at(30))
+    assert await _doubt(world, started["transactionId"], " ") == NotDoubted("reason missing")
+    assert [one.kind for one in world.review_items()] == ["implausible energy"]
+
+
+# --- a stop whose transaction a person knows --------------------------------------------------------------------------
+
+
+async def _parked(world: World, meter_stop: int = 1500) -> int:
+    """Bring in a stop before its start, and leave the transaction open."""
+    async with world.station() as peer:
+        await peer.stop(-1, meter_stop, world.at(10), idTag=CARD)
+        started = await peer.start(CARD, 1000, world.at(0))
+    number: int = started["transactionId"]
+    return number
+
+
+async def test_a_person_ends_a_transaction_by_a_stop_that_came_before_its_start(world: World) -> None:
+    number = await _parked(world)
+    assert isinstance(await _decide(world, "match", transaction_id=number), Resolved)
+    one = world.transaction(number)
+    assert (one.state, one.energy_wh, one.meter_stop_wh, one.ended_at) == ("ended", 500, 1500, _moment(world, 10))
+    assert (one.cost_minor, one.uncharged_reason, one.stop_id_tag) == (18 + 20 + 50, None, CARD)
+    assert (world.card().balance_minor, world.card().held_minor) == (2000 - 88, 0)
+    (entry,) = world.entries("settle")
+    assert (entry.idempotency_key, entry.actor) == (f"settle:{number}", "staff anna")
+    before = world.snapshot()
+    async with world.station() as peer:
+        again = await peer.stop(-1, 1500, world.at(10), idTag=CARD)
+        assert again["idTagInfo"]["status"] == "Accepted"
+        assert world.snapshot() == before
+        await peer.stop(number, 1500, world.at(10), idTag=CARD)
+    assert world.snapshot() == before
+    (item,) = world.review_items()
+    assert (item.decision, item.transaction_id) == ("match", number)
+    _nothing_is_wrong(world)
+
+
+async def test_a_stop_ends_one_of_several_that_it_could_mean_and_an_orphan_is_settled_with_it(world: World) -> None:
+    async with world.station() as peer:
+        first = await peer.start(CARD, 0, world.at(0), connector_id=1)
+        await peer.read(first["transactionId"], world.at(5), 900)
+        second = await peer.start(CARD, 950, world.at(6), connector_id=1)
+        await peer.stop(-1, 1000, world.at(8))
+    (parked,) = [one for one in world.review_items() if one.kind == "stop without a transaction"]
+    asked = ResolveReview(
+        parked.key, "match", "the first one", "staff anna", "form-1", transaction_id=first["transactionId"]
+    )
+    assert isinstance(await world.submit(asked), Resolved)
+    assert world.transaction(first["transactionId"]).energy_wh == 1000
+    assert world.transaction(second["transactionId"]).state == "open"
+    assert {one.decision for one in world.review_items()} == {"match", "stop came"}
+    _nothing_is_wrong(world)
+
+
+async def test_a_stop_that_cannot_be_for_its_transaction_waits_again_with_what_is_wrong(world: World) -> None:
+    number = await _parked(world, meter_stop=2_000_000)
+    decided = await _decide(world, "match", transaction_id=number)
+    assert isinstance(decided, Resolved)
+    assert decided.cost_minor == 0
+    assert world.transaction(number).uncharged_reason == "implausible energy"
+    assert world.card().held_minor > 0
+    assert isinstance(await _decide(world, "correct", energy_wh=100), Resolved)
+    assert world.card().held_minor == 0
+    _nothing_is_wrong(world)
+
+
+async def test_a_stop_ends_no_transaction_that_ended_that_is_elsewhere_or_that_nobody_knows(world: World) -> None:
+    await world.add_station("CP2")
+    async with world.station("CP2") as peer:
+        elsewhere = await peer.start(CARD, 0, world.at(0))
+    number = await _parked(world)
+    async with world.station() as peer:
+        await peer.stop(number, 1200, world.at(9))
+    for other in (number, elsewhere["transactionId"], 4711, None):
+        assert await _decide(world, "match", transaction_id=other) == NotResolved("unknown transaction")
+    assert world.transaction(elsewhere["transactionId"]).state == "open"
+
+
+async def test_two_stops_and_two_people_end_a_transaction_once(world: World) -> None:
+    number = await _parked(world)
+    async with world.station() as peer:
+        await peer.stop(-7, 1600, world.at(11), idTag="NOBODY")
+    items = world.review_items()
+    asked = [
+        ResolveReview(item.key, "match", "mine", f"staff {form}", f"form-{form}", transaction_id=number)
+        for item in items
+        for form in (1, 2)
+    ]
+    outcomes = await asyncio.gather(*(world.submit(one) for one in asked))
+    assert len([one for one in outcomes if isinstance(one, Resolved)]) == 1
+    assert len(world.entries("settle")) == 1
+    _nothing_is_wrong(world)

@@ -58,7 +58,7 @@ async def test_an_item_is_found_looked_at_and_decided_once(portal: PortalWorld) 
     await browser.get("/review")
     assert "Nothing waits for a person" in browser.text
     await browser.get("/review", state="resolved")
-    assert "Energy corrected" in browser.text
+    assert "Energy or end corrected" in browser.text
 
 
 @pytest.mark.parametrize(

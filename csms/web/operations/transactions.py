@@ -3,6 +3,8 @@
 From a cost to its lines, to the journal entry, to the readings behind it. Reads only.
 """
 
+import re
+
 import msgspec
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
@@ -10,7 +12,9 @@ from starlette.responses import Response
 
 from csms.billing import reports
 from csms.billing.tariffs import Tariff, decode_tariff
-from csms.charging import overview, review_views
+from csms.charging import closing, doubts, overview, review_views
+from csms.errors import StorageUnavailable
+from csms.web.forms import Form
 from csms.web.operations.charts import Chart, draw
 from csms.web.visit import PageOf, Visit
 
@@ -18,6 +22,7 @@ _STATES = ("open", "orphaned", "ended")
 _READINGS = 2000
 _READINGS_SHOWN = 40
 _ENTRIES = 10
+FORM_KEY = re.compile(r"[A-Za-z0-9_-]{16,100}")
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -31,6 +36,12 @@ class Evidence(msgspec.Struct, frozen=True):
     readings_left_out: int
     chart: Chart | None
     review_items: tuple[review_views.ReviewView, ...]
+
+    @property
+    def can_be_doubted(self) -> bool:
+        """Whether it has ended and waits for nobody."""
+        waits = self.one.uncharged_reason in closing.WAITING or any(not item.resolved_at for item in self.review_items)
+        return self.one.state == "ended" and not waits
 
 
 async def show_list(visit: Visit) -> Response:
@@ -71,12 +82,34 @@ async def live(visit: Visit) -> Response:
     return await _page(visit, "operations/_transaction_live.html")
 
 
-async def _page(visit: Visit, template: str) -> Response:
+async def doubt(visit: Visit) -> Response:
+    """Put the charge of a transaction into the review queue, once for each form."""
+    form = Form(visit.fields)
+    form_key = form.typed("key")
+    if not FORM_KEY.fullmatch(form_key):
+        raise HTTPException(422, "The form was not complete. Nothing was changed.")
+    reason = form.text("reason", longest=doubts.LONGEST_REASON)
+    if not form.valid:
+        return await _page(visit, "operations/transaction.html", form)
+    asked = doubts.DoubtCharge(visit.path_number("transaction_id"), reason, visit.staff.actor, form_key)
+    try:
+        outcome = await visit.portal.engine.submit(asked)
+    except StorageUnavailable:
+        form.refuse("reason", "The server could not store it at the moment. Please try again.")
+        return await _page(visit, "operations/transaction.html", form)
+    if isinstance(outcome, doubts.NotDoubted):
+        form.refuse("reason", outcome.reason)
+        return await _page(visit, "operations/transaction.html", form)
+    return visit.go(f"/review/{outcome.key}")
+
+
+async def _page(visit: Visit, template: str, form: Form | None = None) -> Response:
     transaction_id = visit.path_number("transaction_id")
     evidence = await visit.read(lambda connection: _load(connection, transaction_id))
     if evidence is None:
         raise HTTPException(404, "There is no such transaction.")
-    return visit.page(template, evidence=evidence, one=evidence.one)
+    form = form or Form({"key": visit.portal.new_token()})
+    return visit.page(template, status=200 if form.valid else 422, evidence=evidence, one=evidence.one, form=form)
 
 
 def _load(connection: Connection, transaction_id: int) -> Evidence | None:
