@@ -166,6 +166,7 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/transactions", transactions.show_list, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}", transactions.show_one, "see transactions"),
     Page("GET", "/transactions/{transaction_id:int}/live", transactions.live, "see transactions", live=True),
+    Page("POST", "/transactions/{transaction_id:int}/doubt", transactions.doubt, "resolve review items"),
     Page("GET", "/firmware", firmware.show_list, "see stations"),
     Page("POST", "/firmware", firmware.add, "manage firmware", streams=True),
     Page("GET", "/firmware/{firmware_id:int}", firmware.show_one, "see stations"),
