@@ -110,6 +110,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     reference: int | None = None
     charge_lines: tuple[ChargeLine, ...] = ()
     id_tag: str = ""  # the card that was in the hand at a desk, for its receipt
+    source_account_id: int | None = None  # where it was done; at a desk it gets a receipt also where nothing was paid
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -266,8 +267,10 @@ class Books:
         self._give_receipt(entry)
 
     def _give_receipt(self, entry: JournalEntry) -> None:
-        """Number an entry that moves a desk's cash; the number is taken in the entry's own unit of work."""
+        """Number what was done at a desk; the number is taken in the entry's own unit of work."""
         touched = {account for one in entry.transfers for account in (one.debit_account_id, one.credit_account_id)}
+        if entry.source_account_id is not None:
+            touched.add(entry.source_account_id)
         desk = next((self.desks[account] for account in sorted(touched) if account in self.desks), None)
         if desk is None:
             return

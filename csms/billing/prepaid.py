@@ -186,7 +186,16 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
     account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
     card = Card(asked.id_tag, number, account_id, "active", expires_at, label)
     transfers = _paid_in(asked.source_account_id, account_id, asked.credit_minor, books)
-    entry = JournalEntry("card issued", asked.entry_key, content, now, asked.actor, transfers, id_tag=asked.id_tag)
+    entry = JournalEntry(
+        "card issued",
+        asked.entry_key,
+        content,
+        now,
+        asked.actor,
+        transfers,
+        id_tag=asked.id_tag,
+        source_account_id=asked.source_account_id,
+    )
     outcome = Booked(asked.id_tag, account_id, asked.credit_minor, asked.credit_minor, repeated=False)
     return Decision(outcome, (account, card, entry))
 

@@ -7,9 +7,10 @@ charging transaction only as the number `reference`.
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, insert, or_, select, update
 
 from csms.billing import models
 from csms.billing.chart_of_accounts import VAT_ON_PREPAYMENTS, VAT_PAYABLE
@@ -46,8 +47,32 @@ class DeskReceipt(msgspec.Struct, frozen=True):
         return desk_code(self.desk_id, self.number)
 
 
+class ReceiptRow(msgspec.Struct, frozen=True):
+    """A desk's receipt in a list; `cash_minor` is what went into the desk."""
+
+    entry_id: int
+    desk_id: int
+    desk: str
+    number: int
+    printed_count: int
+    event: str
+    recorded_at: datetime
+    actor: str
+    id_tag: str
+    printed_number: str
+    cash_minor: int
+
+    @property
+    def code(self) -> str:
+        """The number as people write it: desk and number."""
+        return desk_code(self.desk_id, self.number)
+
+
 class Settlement(msgspec.Struct, frozen=True):
-    """The settle entry of a charge, what its account had before and after, and what was booked about it later."""
+    """How a charge was taken, what its account had before and after, and what was booked about it later.
+
+    Where nothing was taken at first, `total_minor` is 0 and `entry_id` the first of the later entries.
+    """
 
     entry_id: int
     account_id: int
@@ -94,34 +119,69 @@ def find_entry_id(connection: Connection, code: str) -> int | None:
     return connection.execute(select(_receipt.entry_id).where(fits)).scalar()
 
 
-def find_receipt(connection: Connection, entry_id: int) -> DeskReceipt | None:
-    """Return the desk's receipt of an entry, or None."""
-    statement = (
-        select(
-            _receipt.entry_id,
-            _desk.id,
-            _desk.name,
-            _receipt.number,
-            _receipt.printed_count,
-            _entry.event,
-            _entry.recorded_at,
-            _entry.actor,
-            _receipt.id_tag,
-            func.coalesce(models.card.c.printed_number, ""),
-            _desk.cash_account_id,
-        )
+def list_receipts(
+    connection: Connection, *, desk_id: int | None = None, limit: int, offset: int = 0
+) -> list[ReceiptRow]:
+    """Return the receipts of all desks or of one, the newest first."""
+    order = _receipt.entry_id if desk_id is None else _receipt.number
+    rows = connection.execute(_ROWS.where(_at(desk_id)).order_by(order.desc()).limit(limit).offset(offset))
+    return [as_fact(ReceiptRow, row[:-1], int(row[-1])) for row in rows]
+
+
+def count_receipts(connection: Connection, *, desk_id: int | None = None) -> int:
+    """Return how many receipts `list_receipts` would list in all."""
+    return connection.execute(select(func.count()).select_from(models.receipt).where(_at(desk_id))).scalar_one()
+
+
+def find_sale(connection: Connection, key: str) -> ReceiptRow | None:
+    """Return the receipt of the sale that a form's key booked at a desk, or None."""
+    row = connection.execute(_ROWS.where(_entry.idempotency_key == f"issue:{key}", _at(None))).first()
+    return None if row is None else as_fact(ReceiptRow, row[:-1], int(row[-1]))
+
+
+def _at(desk_id: int | None) -> ColumnElement[bool]:
+    return _receipt.desk_id.is_not(None) if desk_id is None else _receipt.desk_id == desk_id
+
+
+def _rows() -> Select[Any]:
+    """Select desks' receipts with what their entries brought into the desk's cash."""
+    cash = _desk.cash_account_id
+    came = case((_transfer.debit_account_id == cash, _transfer.amount_minor), else_=0)
+    went = case((_transfer.credit_account_id == cash, _transfer.amount_minor), else_=0)
+    moved = select(func.coalesce(func.sum(came - went), 0)).where(_transfer.entry_id == _receipt.entry_id)
+    return (
+        select(*_RECEIPT, moved.correlate(models.receipt, models.desk).scalar_subquery())
         .join_from(models.receipt, models.journal_entry, _entry.id == _receipt.entry_id)
         .join(models.desk, _desk.id == _receipt.desk_id)
         .outerjoin(models.card, models.card.c.id_tag == _receipt.id_tag)
-        .where(_receipt.entry_id == entry_id)
     )
-    row = connection.execute(statement).first()
+
+
+_RECEIPT = (
+    _receipt.entry_id,
+    _desk.id,
+    _desk.name,
+    _receipt.number,
+    _receipt.printed_count,
+    _entry.event,
+    _entry.recorded_at,
+    _entry.actor,
+    _receipt.id_tag,
+    func.coalesce(models.card.c.printed_number, ""),
+)
+_ROWS = _rows()
+
+
+def find_receipt(connection: Connection, entry_id: int) -> DeskReceipt | None:
+    """Return the desk's receipt of an entry, or None."""
+    row = connection.execute(_ROWS.add_columns(models.card.c.account_id).where(_receipt.entry_id == entry_id)).first()
     if row is None:
         return None
-    account_id = _prepaid_account(connection, entry_id)
-    cash_minor = _moved(connection, row[10], entry_id, entry_id)
+    *facts, cash_minor, of_card = row
+    account_id = _prepaid_account(connection, entry_id) or of_card or 0  # where nothing moved: a card keeps its account
     before, after = _balances(connection, account_id, entry_id)
-    return as_fact(DeskReceipt, row[:10], account_id, -cash_minor, before, after, _tax(connection, entry_id))
+    tax_minor = _tax(connection, entry_id)
+    return as_fact(DeskReceipt, facts, account_id, int(cash_minor), before, after, tax_minor)
 
 
 def find_settlement(connection: Connection, reference: int) -> Settlement | None:
@@ -133,27 +193,18 @@ def find_settlement(connection: Connection, reference: int) -> Settlement | None
         .order_by(_entry.id)
     )
     rows = connection.execute(entries).all()
-    settled = next((row for row in rows if row[1] == "settle"), None)
-    if settled is None:
+    if not rows:
         return None
-    account_id = _prepaid_account(connection, settled[0])
-    before, after = _balances(connection, account_id, settled[0])
+    first = rows[0]
+    is_settled = first[1] == "settle"
+    account_id = _prepaid_account(connection, first[0])
+    before, after = _balances(connection, account_id, first[0])
     later = tuple(
-        LaterEntry(row[0], row[1], row[2], _moved(connection, account_id, row[0], row[0]))
-        for row in rows
-        if row[0] > settled[0]
+        LaterEntry(row[0], row[1], row[2], _moved(connection, account_id, row[0], row[0])) for row in rows[is_settled:]
     )
-    return Settlement(
-        settled[0],
-        account_id,
-        settled[2],
-        before - after,
-        _tax(connection, settled[0]),
-        before,
-        after,
-        int(settled[3]),
-        later,
-    )
+    total_minor, tax_minor = (before - after, _tax(connection, first[0])) if is_settled else (0, 0)
+    after = before - total_minor
+    return Settlement(first[0], account_id, first[2], total_minor, tax_minor, before, after, int(first[3]), later)
 
 
 def numbers_of(connection: Connection, entry_ids: Iterable[int]) -> dict[int, str]:

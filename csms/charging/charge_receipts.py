@@ -19,6 +19,7 @@ from csms.charging import models, overview
 from csms.charging.overview import TransactionView
 
 _MOST_READINGS = 100_000
+_LARGEST = 2**31 - 1
 _reading = models.reading.c
 
 
@@ -49,6 +50,13 @@ class ChargeReceipt(msgspec.Struct, frozen=True):
     def code(self) -> str:
         """The number as people write it."""
         return f"C{self.one.transaction_id}"
+
+
+def transaction_of(code: str) -> int | None:
+    """Return which transaction a receipt's number such as C17 or 17 is about, None where it is no such number."""
+    digits = code.strip().upper().removeprefix("C")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(_LARGEST))
+    return int(digits) if is_number and int(digits) <= _LARGEST else None
 
 
 def find_charge_receipt(connection: Connection, transaction_id: int) -> ChargeReceipt | None:

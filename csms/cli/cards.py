@@ -14,6 +14,7 @@ from csms.billing.prepaid import Booked, IssueCard, Refused, TopUp
 from csms.billing.reports import list_cards
 from csms.cli import arguments, plastic
 from csms.cli.card_words import IdTag, card_as_json, find, why_refused
+from csms.cli.desks import find_desk
 from csms.cli.opening import ACTOR, opened
 from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal
@@ -25,6 +26,9 @@ plastic.add_commands(commands)
 _ATTEMPTS = 5  # to find a printed number that no card has
 
 Key = Annotated[str, typer.Option("--key", help="Idempotency key: the same key books once.")]
+AtDesk = Annotated[
+    str, typer.Option("--desk", help="The desk whose cash it is paid into; it gets a receipt of that desk.")
+]
 
 
 @commands.command()
@@ -34,6 +38,7 @@ def issue(
     number: Annotated[str, typer.Option(help="The number printed on the card; without it one is made.")] = "",
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
     key: Key = "",
+    desk: AtDesk = "",
     *,
     as_json: Json = False,
 ) -> None:
@@ -42,12 +47,13 @@ def issue(
     with opened() as installation:
         credit_minor = arguments.amount(credit, installation.currency, zero=True)
         entry_key = arguments.idempotency_key(key) or secrets.token_hex(16)
+        source = _source(installation, desk)
         for _ in range(_ATTEMPTS):
             asked = IssueCard(
                 tag,
                 arguments.printed_number(number) or _random_number(),
                 credit_minor,
-                CLEARING_COMMAND_LINE,
+                source,
                 entry_key,
                 ACTOR,
                 installation.limits,
@@ -64,6 +70,7 @@ def top_up(
     id_tag: IdTag,
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 20.00.")],
     key: Key = "",
+    desk: AtDesk = "",
     *,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +80,7 @@ def top_up(
         asked = TopUp(
             tag,
             arguments.amount(amount, installation.currency),
-            CLEARING_COMMAND_LINE,
+            _source(installation, desk),
             arguments.idempotency_key(key) or secrets.token_hex(16),
             ACTOR,
             installation.limits,
@@ -147,6 +154,14 @@ def _tell(outcome: Booked | Refused, tag: str, installation: Installation, done:
     if outcome.repeated:
         what = f"This key was booked before for the card {tag}, and was not booked again"
     say(f"{what}. Balance {balance}, available {arguments.money(card.available_minor, installation.currency)}.")
+
+
+def _source(installation: Installation, desk: str) -> int:
+    """Return the ledger account into which is paid."""
+    if not desk:
+        return CLEARING_COMMAND_LINE
+    with installation.database.reading() as connection:
+        return find_desk(connection, desk).cash_account_id
 
 
 def _random_number() -> str:

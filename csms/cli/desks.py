@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
 from csms import clock
 from csms.billing.desks import DeskView, add_desk, list_desks, set_reader_format
@@ -72,14 +73,20 @@ def reader(
     """Say what the card reader of a desk types, so that it becomes the id tag that stations send."""
     with opened() as installation:
         with installation.database.unit_of_work() as connection:
-            desk = next((one for one in list_desks(connection) if one.name == name), None)
-            if desk is None:
-                raise Refusal(f"There is no desk {name}; `csms desk list` shows the desks.")
+            desk = find_desk(connection, name)
             set_reader_format(connection, desk.desk_id, types)
         if as_json:
             show_json({"desk_id": desk.desk_id, "name": desk.name, "reader_format": types})
             return
         say(f"The reader at the desk {name} types {types}.")
+
+
+def find_desk(connection: Connection, name: str) -> DeskView:
+    """Return a desk by its name."""
+    desk = next((one for one in list_desks(connection) if one.name == name), None)
+    if desk is None:
+        raise Refusal(f"There is no desk {name}; `csms desk list` shows the desks.")
+    return desk
 
 
 def _as_json(one: DeskView, site: str | None, currency: Currency) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`csms receipt`: show, and write as PDF.
+"""`csms receipt`: show, write as PDF, list.
 
 A receipt from a desk is named by its number (D1-000042), that of a charge by its transaction (17, or C17). Writing the
 PDF is a print: from the second one on it says COPY.
@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 import typer
 
 from csms import clock
 from csms.billing.money import format_amount
-from csms.billing.receipts import DeskReceipt, find_entry_id, find_receipt, masked, note_print
-from csms.charging.charge_receipts import ChargeReceipt, find_charge_receipt
+from csms.billing.receipts import DeskReceipt, find_entry_id, find_receipt, list_receipts, masked, note_print
+from csms.charging.charge_receipts import ChargeReceipt, find_charge_receipt, transaction_of
 from csms.charging.display_texts import Language
+from csms.cli.desks import find_desk
 from csms.cli.opening import opened
-from csms.cli.output import Json, say, show_facts, show_json, show_table
+from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
 from csms.installation import Installation
 from csms.web.formatting import Formats, choose_locale
@@ -24,8 +26,6 @@ from csms.web.receipts.document import Document, heading_of, of_charge, of_desk
 from csms.web.receipts.words import language_of, locale_of
 
 commands = typer.Typer()
-
-_LARGEST = 2**31 - 1
 
 
 @commands.callback()
@@ -47,7 +47,7 @@ def show(
     with opened() as installation:
         with installation.database.unit_of_work() as connection:
             entry_id = find_entry_id(connection, number)
-            transaction_id = _transaction_id(number)
+            transaction_id = transaction_of(number)
             one: DeskReceipt | ChargeReceipt | None = None
             if entry_id is not None:
                 one = find_receipt(connection, entry_id)
@@ -73,9 +73,51 @@ def show(
             _tell(document)
 
 
-def _transaction_id(number: str) -> int | None:
-    digits = number.strip().upper().removeprefix("C")
-    return int(digits) if digits.isascii() and digits.isdigit() and int(digits) <= _LARGEST else None
+@commands.command("list")
+def show_list(
+    desk: Annotated[str, typer.Option(help="Only of the desk with this name.")] = "",
+    limit: Limit = 1000,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the receipts of desks, the newest first."""
+    with opened() as installation:
+        with installation.database.reading() as connection:
+            desk_id = find_desk(connection, desk).desk_id if desk else None
+            found = list_receipts(connection, desk_id=desk_id, limit=limit)
+        currency = installation.currency
+        if as_json:
+            show_json(
+                [
+                    {
+                        "number": one.code,
+                        "entry_id": one.entry_id,
+                        "desk": one.desk,
+                        "event": one.event,
+                        "recorded_at": one.recorded_at,
+                        "cashier": one.actor,
+                        "id_tag": one.id_tag,
+                        "amount": format_amount(one.cash_minor, currency),
+                        "prints": one.printed_count,
+                    }
+                    for one in found
+                ]
+            )
+            return
+        zone = installation.settings.time_zone
+        rows = [
+            (
+                one.code,
+                moment(one.recorded_at, zone),
+                one.event,
+                one.desk,
+                one.id_tag,
+                one.actor,
+                format_amount(one.cash_minor, currency),
+            )
+            for one in found
+        ]
+        show_table(("number", "time", "what", "desk", "card", "by", "paid"), rows, right=("paid",))
 
 
 def _printed_count(one: DeskReceipt | ChargeReceipt) -> int:
@@ -144,6 +186,7 @@ def _as_json(one: DeskReceipt | ChargeReceipt, document: Document, installation:
         "meter_stop_wh": one.one.meter_stop_wh,
         "readings": one.reading_count,
         "signed_values": len(one.signed),
+        "signed": [msgspec.structs.asdict(each) for each in one.signed],
         "lines": [
             {
                 "component": line.component,

@@ -33,6 +33,7 @@ MENU = (
     MenuEntry("/security-events", "Security events", "see stations", "Stations"),
     MenuEntry("/certificates", "Certificates", "see stations", "Stations"),
     MenuEntry("/cards", "All cards", "see cards", "Cards"),
+    MenuEntry("/receipts", "Receipts", "print receipts", "Money"),
     MenuEntry("/journal", "Journal", "see the journal", "Money"),
     MenuEntry("/accounts", "Accounts", "see the journal", "Money"),
     MenuEntry("/tariffs", "Tariffs", "see tariffs", "Money"),

@@ -40,8 +40,8 @@ from csms.web.operations import (
     stations,
     transactions,
 )
+from csms.web.receipts import listing, public
 from csms.web.receipts import pages as receipts
-from csms.web.receipts import public
 from csms.web.visit import Visit
 
 
@@ -76,6 +76,7 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/card/customer", customers.show, "manage customers"),
     Page("POST", "/card/customer", customers.save, "manage customers"),
     Page("POST", "/card/customer/erase", customers.erase, "erase customers"),
+    Page("GET", "/receipts", listing.show, "print receipts"),
     Page("GET", "/receipts/{entry_id:int}", receipts.show, "print receipts"),
     Page("POST", "/receipts/{entry_id:int}/print", receipts.print_one, "print receipts"),
     Page("GET", "/transactions/{transaction_id:int}/receipt", receipts.show_charge, "print receipts"),

@@ -60,14 +60,14 @@ def _numbers(installation: Installation, desk: DeskView) -> list[int]:
 def test_each_desk_counts_for_itself_and_a_repeat_takes_no_number(installation: Installation) -> None:
     hall, kiosk = _desk(installation), _desk(installation, "Kiosk")
     _sell(installation, hall, CARDS[0], 1000)
-    _sell(installation, kiosk, CARDS[1], 0)  # nothing was paid, so there is nothing to receipt
+    _sell(installation, kiosk, CARDS[1], 0)
     for _ in range(3):
         installation.engine.execute(_top_up(installation, hall, CARDS[0], 500, "one"))
     installation.engine.execute(_top_up(installation, kiosk, CARDS[0], 200, "two"))
     installation.engine.execute(_top_up(installation, hall, CARDS[0], -5, "refused"))
     installation.engine.execute(_top_up(installation, hall, CARDS[0], 700, "three"))
     assert _numbers(installation, hall) == [1, 2, 3]
-    assert _numbers(installation, kiosk) == [1]
+    assert _numbers(installation, kiosk) == [1, 2]
     assert violations(installation.database, installation.currency) == []
 
 
@@ -84,6 +84,37 @@ def test_a_receipt_says_what_was_paid_and_the_balance_around_it(installation: In
     assert (one.code, one.desk, one.actor, one.id_tag) == (f"D{desk.desk_id}-000002", "Hall", "staff maria", CARDS[0])
     assert (one.cash_minor, one.balance_before_minor, one.balance_after_minor) == (500, 1000, 1500)
     assert one.printed_count == 0
+
+
+def test_a_sale_without_credit_has_a_receipt_of_its_desk(installation: Installation) -> None:
+    desk = _desk(installation)
+    for _ in range(2):
+        _sell(installation, desk, CARDS[0], 0)
+    _sell(installation, desk, CARDS[1], 0)
+    with installation.database.reading() as connection:
+        entry_id = receipts.find_entry_id(connection, f"D{desk.desk_id}-1")
+        assert entry_id is not None
+        one = receipts.find_receipt(connection, entry_id)
+        account_id = connection.execute(select(models.card.c.account_id).where(models.card.c.id_tag == CARDS[0]))
+        assert one is not None
+        assert one.account_id == account_id.scalar_one()
+        listed = receipts.list_receipts(connection, desk_id=desk.desk_id, limit=10)
+    assert (one.event, one.cash_minor, one.balance_before_minor, one.balance_after_minor) == ("card issued", 0, 0, 0)
+    assert [(each.number, each.cash_minor, each.id_tag) for each in listed] == [(2, 0, CARDS[1]), (1, 0, CARDS[0])]
+    assert violations(installation.database, installation.currency) == []
+
+
+def test_receipts_are_listed_by_desk_with_what_was_paid(installation: Installation) -> None:
+    hall, kiosk = _desk(installation), _desk(installation, "Kiosk")
+    _sell(installation, hall, CARDS[0], 1000)
+    installation.engine.execute(_top_up(installation, kiosk, CARDS[0], 200, "one"))
+    with installation.database.reading() as connection:
+        every = receipts.list_receipts(connection, limit=10)
+        of_one = receipts.list_receipts(connection, desk_id=hall.desk_id, limit=10)
+        counts = receipts.count_receipts(connection), receipts.count_receipts(connection, desk_id=hall.desk_id)
+    assert [(one.desk, one.cash_minor) for one in every] == [("Kiosk", 200), ("Hall", 1000)]
+    assert [one.code for one in of_one] == [f"D{hall.desk_id}-000001"]
+    assert counts == (2, 1)
 
 
 def test_the_second_print_is_known_as_one(installation: Installation) -> None:

@@ -111,6 +111,27 @@ def test_a_receipt_of_a_desk_is_shown_and_written(csms: Csms, receipts: int, tmp
     csms("receipt", "show", "D1-1", "--pdf", str(tmp_path / "no" / "where.pdf"), status=2)
 
 
+def test_money_that_is_paid_into_a_desk_gets_its_receipts_and_they_are_listed(csms: Csms) -> None:
+    csms("desk", "add", "Kiosk")
+    csms("card", "issue", TAG, "--desk", "Kiosk")
+    csms("card", "issue", "04FF", "--credit", "3", "--desk", "Kiosk")
+    for _ in range(2):
+        csms("card", "top-up", TAG, "7.50", "--desk", "Kiosk", "--key", "form-1")
+    csms("card", "top-up", TAG, "1", status=0)
+    listed = csms("receipt", "list", "--desk", "Kiosk", "--json").json
+    assert [(one["number"], one["id_tag"], one["amount"]) for one in listed] == [
+        ("D1-000003", TAG, "7.50"),
+        ("D1-000002", "04FF", "3.00"),
+        ("D1-000001", TAG, "0.00"),
+    ]
+    assert "D1-000002" in csms("receipt", "list").out
+    assert csms("desk", "list", "--json").json[0]["cash"] == "10.50"
+    assert csms("receipt", "show", "D1-1", "--json").json["balance_after"] == "0.00"
+    assert "There is no desk Hall" in csms("receipt", "list", "--desk", "Hall", status=1).err
+    assert "There is no desk Hall" in csms("card", "top-up", TAG, "1", "--desk", "Hall", status=1).err
+    assert csms("ledger", "verify").status == 0
+
+
 def test_a_receipt_of_a_charge_is_shown_and_written(csms: Csms, receipts: int, tmp_path: Path) -> None:
     shown = csms("receipt", "show", str(receipts), "--json").json
     assert (shown["number"], shown["total"], shown["balance_before"]) == (f"C{receipts}", "3.50", "25.00")

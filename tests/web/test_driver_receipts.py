@@ -214,8 +214,14 @@ def test_every_text_of_receipts_is_there_in_each_language_with_the_same_places_f
     assert preferred("", "bg") == "bg"
 
 
-async def test_a_card_sold_without_credit_says_why_there_is_no_receipt(sqlite_portal: PortalWorld) -> None:
+async def test_a_card_sold_without_credit_gets_a_receipt_of_the_desk(sqlite_portal: PortalWorld) -> None:
     desk = await sqlite_portal.logged_in("cashier")
     await desk.get("/card/sell", tag="04EEFF0011")
     await desk.post("/card/sell", tag="04EEFF0011", number="2026 77", amount="", key=desk.key)
-    assert "Nothing was paid, so there is no receipt; the first top-up gets one." in desk.text
+    assert "without credit so far" in desk.text
+    assert "Receipt D1-000002" in desk.text
+    await desk.get("/receipts")
+    assert "D1-000002" in desk.text
+    await desk.get("/receipts", number="d1-2")
+    for what in ("Card sold", "Balance after", "€0.00"):
+        assert what in desk.text, what

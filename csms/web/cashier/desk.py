@@ -57,11 +57,11 @@ async def show_desk(visit: Visit) -> Response:
 
 
 async def _desk(visit: Visit, typed: str, *, problem: str, id_tag: str = "") -> Response:
-    account_id = visit.staff.cash_account_id
-    bookings: list[reports.EntryView] = []
-    if account_id is not None:
+    desk_id = visit.staff.desk_id
+    bookings: list[receipts.ReceiptRow] = []
+    if desk_id is not None:
         bookings = await visit.read(
-            lambda connection: reports.list_entries(connection, account_id=account_id, limit=_BOOKINGS)
+            lambda connection: receipts.list_receipts(connection, desk_id=desk_id, limit=_BOOKINGS)
         )
     return visit.page("cashier/desk.html", typed=typed, problem=problem, id_tag=id_tag, bookings=bookings)
 
@@ -78,12 +78,14 @@ async def card_page(visit: Visit, id_tag: str, form: Form, *, status: int = 200,
         raise HTTPException(404, "There is no such card.")
     key = visit.query("booked")
     booking = await visit.read(lambda connection: _booking(connection, shown, key)) if key else None
+    sale = await visit.read(lambda connection: receipts.find_sale(connection, key)) if key and booking is None else None
     return visit.page(
         "cashier/card.html",
         status=status,
         form=form,
         problem=problem,
         booking=booking,
+        sale=sale if sale is not None and sale.id_tag == shown.card.id_tag else None,
         repeated=visit.query("again") == "yes",
         done=visit.query("done"),
         quick_minor=quick_amounts(visit),
