@@ -18,12 +18,12 @@ from itertools import accumulate
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.verification import Violation, violation
-from csms.charging.closing import MADE_OF_A_STOP
-from csms.charging.models import charging_transaction
+from csms.charging.closing import MADE_OF_A_STOP, UNHEARD_OF
+from csms.charging.models import charging_transaction, review_item
 from csms.db import any_of, as_fact
 
 SLACK = timedelta(minutes=1)
@@ -43,7 +43,7 @@ class _Start(msgspec.Struct, frozen=True, gc=False):
     transaction_id: int
     at: datetime
     placed_minor: int
-    resolved_at: datetime | None
+    freed_at: datetime | None
     was_judged: bool
 
 
@@ -72,13 +72,17 @@ class _Totals:
         return self._sums[bisect_left(self._times, at)]
 
 
+# The hold of a transaction that is taken for over because nothing is heard of it is lowered: the rest is free then.
+_TAKEN_FOR_OVER_AT = (
+    select(func.min(review_item.c.recorded_at)).where(review_item.c.transaction_id == _tx.id).scalar_subquery()
+)
 _STARTS = (
     select(
         _tx.account_id,
         _hold.reference,
         _tx.recorded_at,
         _hold.placed_minor,
-        _hold.resolved_at,
+        case((_tx.flags.contains(UNHEARD_OF), _TAKEN_FOR_OVER_AT), else_=_hold.resolved_at),
         and_(
             _tx.authorization_status == "Accepted",
             _tx.tariff_json.not_like(_FREE),
@@ -129,7 +133,7 @@ def _totals(rows: Any) -> dict[int, _Totals]:  # noqa: ANN401 - a result
 def _follow(
     starts: list[_Start], paid_in: _Totals | None, taken: _Totals | None, slack: timedelta
 ) -> Iterator[Violation]:
-    open_holds: list[tuple[datetime, int]] = []  # by the moment they were resolved
+    open_holds: list[tuple[datetime, int]] = []  # by the moment they were free again
     held_minor = 0
     for one in starts:
         while open_holds and open_holds[0][0] <= one.at + slack:
@@ -146,5 +150,5 @@ def _follow(
                 "needed_minor": needed_minor,
             }
             yield violation(4, RULE, found.items())
-        heapq.heappush(open_holds, (one.resolved_at or _NEVER, one.placed_minor))
+        heapq.heappush(open_holds, (one.freed_at or _NEVER, one.placed_minor))
         held_minor += one.placed_minor

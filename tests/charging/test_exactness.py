@@ -1,0 +1,133 @@
+"""Histories that once left the ledger, or what verifies it, inexact: each found by random ones, told here by itself."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from csms.billing import account_groups, models, prepaid, price_lists
+from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
+from csms.charging import verification
+from csms.charging.credit_guard import GuardDue
+from csms.charging.engine import Input
+from csms.charging.facts import ConnectorStatus
+from csms.charging.metering import MeterValue, MeterValues, Sample
+from csms.charging.models import charge_point, charging_transaction, review_item
+from csms.charging.reviews import Choice, ResolveReview
+from csms.charging.stations import AddChargePoint, Boot, StatusNotification
+from csms.charging.transactions import StartTransaction, StopTransaction
+from csms.config import Settings
+from csms.installation import open_installation
+
+NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
+PLAIN = price_lists.NewTariff("plain", Decimal("0.35"), Decimal("0.02"), 50, Decimal(20))
+IDLING = price_lists.NewTariff(
+    "idling", Decimal("0.35"), Decimal(0), 0, Decimal(20), rate_per_idle_minute=Decimal("0.10")
+)
+
+
+class Counter:
+    """An installation whose time is told, with a station, and cards AA and BB with 20.00 each."""
+
+    def __init__(self, database_url: str) -> None:
+        """Open it; there is no tariff yet."""
+        self.now = NOON
+        self.installation = open_installation(Settings(database_url=database_url, zombie_wait_s=60))
+        self.installation.engine._clock = lambda: self.now
+        self.run(AddChargePoint("CP1", 0, None, None), AddChargePoint("CP2", 0, None, None))
+        self.run(Boot(1, "Acme", "One", "", ""), Boot(2, "Acme", "One", "", ""))
+        for tag in ("AA", "BB"):
+            limits = self.installation.limits
+            self.run(prepaid.IssueCard(tag, tag, 2000, CLEARING_COMMAND_LINE, tag, "test", limits))
+
+    def tariff(self, new: price_lists.NewTariff) -> None:
+        """Add a tariff."""
+        with self.installation.database.unit_of_work() as connection:
+            assert isinstance(price_lists.add_tariff(connection, new, self.now), price_lists.PriceList)
+
+    def wait(self, **time: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**time)
+
+    def run(self, *batch: Input) -> list[Any]:
+        """Run a batch; all of it is decided."""
+        outcomes = self.installation.engine.run(batch).outcomes
+        assert not [one for one in outcomes if isinstance(one, Exception)]
+        self.wait(seconds=1)
+        return outcomes
+
+    def start(self, tag: str = "AA", meter: int = 0, *, station: int = 1, connector: int = 1) -> StartTransaction:
+        """Return a start that happens now."""
+        return StartTransaction(station, connector, tag, meter, self.now, self.now.isoformat())
+
+    def stop(self, key: int, meter: int, tag: str | None = "AA", *, station: int = 1) -> StopTransaction:
+        """Return a stop that happens now."""
+        return StopTransaction(station, key, tag, meter, self.now, self.now.isoformat(), None)
+
+    def read(self, key: int | None, register: int) -> MeterValues:
+        """Return a reading of now."""
+        value = MeterValue(self.now, (Sample(str(register)),), f'[{{"value":"{register}"}}]')
+        return MeterValues(1, 1, key, (value,))
+
+    def decide(self, key: str, decision: Choice, energy_wh: int | None = None, tag: str | None = None) -> ResolveReview:
+        """Return a person's decision."""
+        return ResolveReview(key, decision, "seen on the meter", "test", f"form {key}", energy_wh, tag)
+
+    def queue(self) -> list[Any]:
+        """Return what waits for a person."""
+        with self.installation.database.reading() as connection:
+            waiting = select(review_item).where(review_item.c.resolved_at.is_(None)).order_by(review_item.c.recorded_at)
+            return list(connection.execute(waiting).all())
+
+    def transaction(self, key: int) -> Any:
+        """Return a transaction's row."""
+        with self.installation.database.reading() as connection:
+            return connection.execute(select(charging_transaction).where(charging_transaction.c.id == key)).one()
+
+    def balance(self, tag: str = "AA") -> int:
+        """Return what an account has."""
+        account, card = models.ledger_account.c, models.card.c
+        with self.installation.database.reading() as connection:
+            joined = select(account.credits_minor - account.debits_minor).join(
+                models.card, card.account_id == account.id
+            )
+            return int(connection.execute(joined.where(card.id_tag == tag)).scalar_one())
+
+    def shows_cost(self) -> None:
+        """Give the first station a display."""
+        with self.installation.database.unit_of_work() as connection:
+            connection.execute(update(charge_point).where(charge_point.c.id == 1).values(shows_cost=True))
+
+    def violations(self) -> list[verification.Violation]:
+        """Return what verification finds; all clocks are one."""
+        with self.installation.database.reading() as connection:
+            return list(verification.verify(connection, self.installation.currency, slack=timedelta(0)))
+
+
+@pytest.fixture
+def counter(database_url: str) -> Iterator[Counter]:
+    opened = Counter(database_url)
+    yield opened
+    opened.installation.database.close()
+
+
+def test_a_hold_that_was_lowered_for_a_zombie_explains_why_the_next_start_was_accepted(counter: Counter) -> None:
+    counter.tariff(PLAIN)
+    with counter.installation.database.unit_of_work() as connection:
+        limits = account_groups.AccountLimits(minimum_start_credit_minor=1500, simultaneous_transactions=2)
+        account_groups.add_account_group(connection, "residents", limits, counter.now)
+        connection.execute(
+            update(models.ledger_account).where(models.ledger_account.c.kind == "liability").values(group_id=1)
+        )
+    first, status = counter.start(), ConnectorStatus(1, 1, "Available", "NoError", "", "", counter.now)
+    counter.run(first)
+    counter.run(StatusNotification(status, counter.now))
+    counter.wait(minutes=5)
+    counter.run(GuardDue(1, 100))
+    assert counter.transaction(1).state == "orphaned"
+    (second,) = counter.run(counter.start(connector=2))
+    assert second.authorization.status == "Accepted"
+    assert counter.violations() == []
