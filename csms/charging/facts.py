@@ -14,6 +14,7 @@ from csms.billing.tariffs import Tariff
 AuthorizationStatus = Literal["Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx"]
 TransactionState = Literal["open", "orphaned", "ended"]
 Registration = Literal["Unknown", "Accepted", "Pending", "Rejected"]
+AFTER_THE_END = "after the end"  # the flag of a reading that plays no part: its transaction was charged already
 UNNUMBERED = 0  # the id of a command that gets its number when it is written
 Language = Literal["en", "bg", "de"]
 CommandState = Literal["queued", "sent", "accepted", "rejected", "failed", "timed out", "expired"]

@@ -14,14 +14,13 @@ import msgspec
 from csms.billing.books import Decision
 from csms.charging.closing import UNHEARD_OF, join, most_wh, zombie_wait
 from csms.charging.credit_guard import follow
-from csms.charging.facts import Policy, Reading, RelativeReadings, Transaction
+from csms.charging.facts import AFTER_THE_END, Policy, Reading, RelativeReadings, Transaction
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
 _ENERGY = "Energy.Active.Import.Register"
 _POWER = "Power.Active.Import"
 _FACTOR = {"Wh": 1, "kWh": 1000, "W": 1, "kW": 1000}
-AFTER_THE_END = "after the end"  # the transaction was charged already: this reading plays no part in it
 _LARGEST = 10**15  # a register beyond 1 PWh is not a register
 _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
 RELATIVE = "readings relative to the session"
@@ -114,24 +113,32 @@ def to_readings(
     same reading, and one that came before its transaction was known counts when it comes again.
     """
     transaction_id = None if one is None else one.transaction_id
+    is_over = one is not None and one.state == "ended"
+    was_relative = is_over and one is not None and RELATIVE in one.flags
     return tuple(
         Reading(
             charge_point_id,
             connector_id,
             value.happened_at,
-            _digest(value.samples_json, transaction_id),
+            _digest(value.samples_json, transaction_id, relative=was_relative),
             transaction_id,
             register_wh(value.samples),
             power_w(value.samples),
             value.samples_json,
-            value.flags if one is None or one.state != "ended" else join(value.flags, AFTER_THE_END),
+            join(value.flags, AFTER_THE_END) if is_over else value.flags,
         )
         for value in values
     )
 
 
-def _digest(samples_json: str, transaction_id: int | None) -> int:
+def _digest(samples_json: str, transaction_id: int | None, *, relative: bool = False) -> int:
+    """Return what tells readings of one moment apart: what was told, and as what it was understood.
+
+    A register that is only found out to be relative when it is told again is another reading: the price is computed
+    from the readings as they are stored.
+    """
     told = samples_json if transaction_id is None else f"{transaction_id} {samples_json}"
+    told = f"{RELATIVE} {told}" if relative else told
     return int.from_bytes(blake2b(told.encode(), digest_size=8).digest(), signed=True)
 
 
@@ -148,7 +155,9 @@ def understand(
         reading = each
         if reading.register_wh is not None and _is_relative(one, reading.register_wh, reading.happened_at, policy, now):
             register = one.meter_start_wh + reading.register_wh
-            reading = msgspec.structs.replace(reading, register_wh=register, flags=join(reading.flags, RELATIVE))
+            digest = _digest(reading.samples_json, reading.transaction_id, relative=True)
+            flags = join(reading.flags, RELATIVE)
+            reading = msgspec.structs.replace(reading, register_wh=register, digest=digest, flags=flags)
             flags = one.flags if RELATIVE in one.flags else join(one.flags, RELATIVE)
             one = msgspec.structs.replace(one, flags=flags)
         register_ = reading.register_wh

@@ -23,8 +23,7 @@ from csms.billing.models import charge_line
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, ChargeLine
 from csms.billing.verification import Range, Violation, violation, within
-from csms.charging.facts import Point
-from csms.charging.metering import AFTER_THE_END
+from csms.charging.facts import AFTER_THE_END, Point
 from csms.charging.models import charging_transaction, reading
 from csms.charging.pricing import charge_for, charge_of
 from csms.db import any_of, as_fact

@@ -15,9 +15,8 @@ from csms.billing.books import Billed
 from csms.billing.money import Currency
 from csms.charging import closing, lookups, models, overview
 from csms.charging.defects import DEFECT
-from csms.charging.facts import Point
+from csms.charging.facts import AFTER_THE_END, Point
 from csms.charging.lookups import Span
-from csms.charging.metering import AFTER_THE_END
 from csms.charging.overview import ReadingView, TransactionView
 from csms.charging.pricing import charge_of
 from csms.charging.reviews import Choice, choices_for

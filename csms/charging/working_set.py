@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 
 from csms.billing.books import Books, MoneyNames
 from csms.charging.facts import (
+    AFTER_THE_END,
     UNNUMBERED,
     Alarm,
     AlarmOver,
@@ -235,7 +236,8 @@ def _take_key_change(working_set: WorkingSet, one: KeyChange) -> None:
 
 
 def _take_reading(working_set: WorkingSet, one: Reading) -> None:
-    if one.transaction_id in working_set.points and one.register_wh is not None:
+    plays_a_part = one.transaction_id in working_set.points and not one.flags.endswith(AFTER_THE_END)
+    if plays_a_part and one.transaction_id is not None and one.register_wh is not None:
         working_set.points[one.transaction_id].append(Point(one.happened_at, one.register_wh))
     working_set.readings.setdefault((one.charge_point_id, one.connector_id, one.happened_at, one.digest), one)
 

@@ -131,3 +131,28 @@ def test_a_hold_that_was_lowered_for_a_zombie_explains_why_the_next_start_was_ac
     (second,) = counter.run(counter.start(connector=2))
     assert second.authorization.status == "Accepted"
     assert counter.violations() == []
+
+
+def test_a_reading_that_is_understood_only_when_it_comes_again_is_stored_as_it_is_charged(counter: Counter) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start(meter=100_000))
+    early = counter.read(1, 60_000)  # more than can have been delivered by now
+    counter.run(early)
+    counter.wait(hours=1)
+    counter.run(early, counter.stop(1, 160_050))
+    assert counter.violations() == []
+
+
+def test_a_reading_after_the_end_plays_no_part_in_a_decision_of_the_same_batch(counter: Counter) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=10)
+    late = counter.read(1, 9000)
+    counter.wait(minutes=20)
+    counter.run(counter.read(1, 9000))
+    counter.wait(hours=1)
+    counter.run(counter.stop(1, 10_000_000))
+    (item,) = counter.queue()
+    counter.run(late, counter.decide(item.key, "accept"))
+    assert counter.violations() == []
+    assert counter.transaction(1).cost_minor == 315 + 600
