@@ -242,7 +242,7 @@ def after_stop(
 
 
 def _running(one: Transaction, working_set: WorkingSet, now: datetime) -> tuple[Command, ...]:
-    if one.account_id is None or now - one.register_at > _HISTORY:
+    if one.account_id is None or not one.tariff_json or now - one.register_at > _HISTORY:
         return ()
     currency = working_set.books.currency
     tariff = decode_tariff(one.tariff_json)

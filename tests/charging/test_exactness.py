@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select, update
 
@@ -156,3 +157,24 @@ def test_a_reading_after_the_end_plays_no_part_in_a_decision_of_the_same_batch(c
     counter.run(late, counter.decide(item.key, "accept"))
     assert counter.violations() == []
     assert counter.transaction(1).cost_minor == 315 + 600
+
+
+def test_a_station_with_a_display_may_charge_where_no_tariff_applies(counter: Counter) -> None:
+    counter.shows_cost()
+    counter.run(counter.start())
+    counter.wait(minutes=3)
+    counter.run(counter.read(1, 900))
+    counter.run(counter.stop(1, 1900))
+    assert counter.transaction(1).energy_wh == 1900
+    assert counter.violations() == []
+
+
+def test_a_start_at_a_display_just_before_the_first_price_began_is_stored(counter: Counter) -> None:
+    counter.shows_cost()
+    before = counter.start()
+    counter.wait(minutes=1)
+    counter.tariff(msgspec.structs.replace(PLAIN, valid_from=counter.now))
+    (started,) = counter.run(before)
+    counter.run(counter.stop(started.transaction_id, 1900))
+    assert counter.transaction(started.transaction_id).uncharged_reason == "no tariff"
+    assert counter.violations() == []
