@@ -13,20 +13,19 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from csms.billing.bands import Band, Span, band_at, divide
-from csms.billing.books import Decision, normalize_id_tag
+from csms.billing.books import Decision, JournalEntry, normalize_id_tag
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff, decode_tariff
-from csms.charging import closing, display
+from csms.charging import display, unplugging
 from csms.charging.authorization import Authorization, Authorize
 from csms.charging.command_queue import DISPLAY
 from csms.charging.display import ENCODER, ChargingPrice
 from csms.charging.display_texts import LANGUAGES, Language, cost_text, price_text
-from csms.charging.facts import UNNUMBERED, Command, ReviewItem, Transaction
+from csms.charging.facts import UNNUMBERED, Command, Transaction
 from csms.charging.forecast import credit_minor
 from csms.charging.metering import Metered, MeterValues
-from csms.charging.pricing import IDLE_BELOW_W, elapsed_s
+from csms.charging.pricing import IDLE_BELOW_W
 from csms.charging.receipt_links import token_of
-from csms.charging.setting_facts import Unplugged
 from csms.charging.transactions import Started, StartTransaction, Stopped, StopTransaction
 from csms.charging.working_set import Names, WorkingSet
 
@@ -121,35 +120,33 @@ class ConnectorUnplugged(msgspec.Struct, frozen=True):
     happened_at: datetime
 
     def name(self, names: Names) -> None:
-        """Say what must be loaded."""
+        """Say what must be loaded: with the review item also what was taken so far, and the readings."""
         names.transaction_ids.add(self.transaction_id)
+        names.review_keys.add(unplugging.review_key(self.transaction_id))
+        names.unfinished_at.add(self.charge_point_id)
 
 
-def unplugged(said: ConnectorUnplugged, working_set: WorkingSet, now: datetime) -> Decision[None]:  # noqa: ARG001 - every rule takes these
-    """Note it on the transaction, if it is one of this charge point's; the first message counts.
-
-    What comes after the charge changes it no more: where it might have, a person is told.
-    """
+def unplugged(said: ConnectorUnplugged, working_set: WorkingSet, now: datetime) -> Decision[None]:
+    """Note it on the transaction, if it is one of this charge point's. A charge that it corrects is shown anew."""
     one = working_set.transactions.get(said.transaction_id)
-    if one is None or one.charge_point_id != said.charge_point_id or one.unplugged_at is not None:
+    if one is None or one.charge_point_id != said.charge_point_id:
         return Decision(None)
-    if one.ended_at is None or closing.waits(one) or said.happened_at >= one.ended_at:
-        return Decision(None, (Unplugged(said.transaction_id, said.charge_point_id, said.happened_at),))
-    return Decision(None, (_unplugged_before(one, said),) if one.cost_minor else ())
+    intents = unplugging.unplugged_at(one, said.happened_at, said, working_set, now)
+    taken = sum(_taken_by(one, each) for each in intents if isinstance(each, JournalEntry))
+    if not taken or said.charge_point_id not in working_set.displays or _is_history(one, now):
+        return Decision(None, intents)
+    return Decision(None, (*intents, *_final(one, one.cost_minor + taken, working_set, now)))
 
 
-def _unplugged_before(one: Transaction, said: ConnectorUnplugged) -> ReviewItem:
-    assert one.ended_at is not None, "the caller checked it"
-    minutes = max(1, elapsed_s(said.happened_at, one.ended_at) // _S_PER_MINUTE)
-    return ReviewItem(
-        closing.key_of("unplugged", one.transaction_id),
-        "unplugged before the stop",
-        one.charge_point_id,
-        one.connector_id,
-        one.transaction_id,
-        f"After the charge the station told that the car was unplugged {minutes} min before the stop.",
-        msgspec.json.encode(said).decode(),
+def _taken_by(one: Transaction, entry: JournalEntry) -> int:
+    """Return what an entry took from the account of a transaction; negative: what it gave back."""
+    return sum(
+        each.amount_minor if each.debit_account_id == one.account_id else -each.amount_minor for each in entry.transfers
     )
+
+
+def _is_history(one: Transaction, now: datetime) -> bool:
+    return one.ended_at is None or now - one.ended_at > _HISTORY
 
 
 def shown(
@@ -222,9 +219,12 @@ def after_stop(
 ) -> tuple[Command, ...]:
     """Say what it cost in the end."""
     one = _written(decision)
-    if one is None or one.state != "ended" or one.ended_at is None or now - one.ended_at > _HISTORY:
+    if one is None or one.state != "ended" or _is_history(one, now):
         return ()
-    cost_minor = 0 if one.uncharged_reason is not None else one.cost_minor
+    return _final(one, 0 if one.uncharged_reason is not None else one.cost_minor, working_set, now)
+
+
+def _final(one: Transaction, cost_minor: int, working_set: WorkingSet, now: datetime) -> tuple[Command, ...]:
     currency = working_set.books.currency
     texts = _texts(
         one.charge_point_id,

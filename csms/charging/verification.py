@@ -247,6 +247,7 @@ def _is_adjusted(entry: Any) -> ColumnElement[bool]:  # noqa: ANN401 - the colum
     """Tell whether an adjustment's transaction ended, and whether each transfer has its account on one side."""
     sides = (transfer.c.debit_account_id, transfer.c.credit_account_id)
     stranger = exists().where(transfer.c.entry_id == entry.id, _tx.account_id.not_in(sides))
+    stranger = stranger.correlate(journal_entry, charging_transaction)  # else it looks at the transfers of all entries
     return and_(_tx.id == entry.reference, _tx.state == "ended", _tx.account_id.is_not(None), ~stranger)
 
 

@@ -239,6 +239,23 @@ async def test_an_unplugged_connector_is_noted_on_its_transaction_once(world: Wo
         assert await send(other, "{}", vendor="com.example") == "UnknownVendorId"
 
 
+async def test_a_charge_that_is_corrected_since_the_car_was_unplugged_is_shown_anew(world: World) -> None:
+    give_display(world)
+    async with world.station() as peer:
+        transaction_id = (await peer.start(CARD, 0, world.at(20)))["transactionId"]
+        await peer.stop(transaction_id, 10_000, fresh(world, 0))
+        assert (await told(peer))[1]["cost"] == 4.78  # 0.50 + 3.50 + 39 min
+        unplugged = json.dumps({"transactionId": transaction_id, "timestamp": world.at(30)})
+        sent = {"vendorId": VENDOR, "messageId": "ConnectorUnplugged", "data": unplugged}
+        for _ in range(2):
+            assert await peer.call("DataTransfer", sent) == {"status": "Accepted"}
+        expected = {"transactionId": transaction_id, "cost": 4.2, "priceText": "4.20 EUR for 10.00 kWh"}
+        assert await told(peer) == ("FinalCost", expected)
+        await until(lambda: all(one.state == "accepted" for one in world.commands()))
+    assert len(world.commands()) == 2
+    assert world.card().balance_minor == 2000 - 420
+
+
 async def test_a_station_with_a_display_gets_its_prices_and_its_clock_as_settings(
     make_settings: Callable[..., Settings],
 ) -> None:
