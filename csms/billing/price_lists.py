@@ -6,6 +6,7 @@ A version is in force from when it begins until the next one begins, or until it
 
 from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, update
@@ -13,8 +14,10 @@ from sqlalchemy import Connection, func, insert, select, update
 from csms.billing import models
 from csms.billing.bands import Band
 from csms.billing.bands import problems as band_problems
+from csms.billing.naming import alike
 from csms.billing.tariffs import Tariff
 from csms.billing.tariffs import problems as tariff_problems
+from csms.billing.wall_clock import write_moment
 from csms.db import as_fact
 
 MOST_RATE_DECIMALS = 6
@@ -156,16 +159,21 @@ def _rates(band: Band) -> tuple[Decimal, Decimal]:
 
 
 def add_tariff(
-    connection: Connection, new: NewTariff, now: datetime, one_tax_percent: Decimal | None = None
+    connection: Connection,
+    new: NewTariff,
+    now: datetime,
+    one_tax_percent: Decimal | None = None,
+    *,
+    next_version: int | None = None,
 ) -> PriceList | TariffRefused:
-    """Add a tariff, or the next version of the one with its name.
+    """Add a tariff, or the next version of the one with its name; with `next_version` only as that one.
 
     The first tariff becomes the default, as does a new version of the default one, or its prices would change nothing.
     """
     connection.execute(select(models.installation.c.id).with_for_update())  # one at a time, on PostgreSQL too
     newest = newest_version(connection, new.name)
     begin = new.valid_from or (None if newest is None else now)
-    found = problems(new, one_tax_percent)
+    found = _name_problems(connection, new.name, newest, next_version) + problems(new, one_tax_percent)
     if newest is not None and begin is not None:
         found += _validity_problems(begin, new.valid_to, newest, now)
     if found:
@@ -186,31 +194,47 @@ def add_tariff(
     return as_fact(PriceList, connection.execute(_PRICE_LISTS.where(_tariff.id == tariff_id)).one())
 
 
+def _name_problems(
+    connection: Connection, name: str, newest: PriceList | None, next_version: int | None
+) -> list[Problem]:
+    """Say whether a new tariff would be taken for another one, or a version for one that somebody else just made."""
+    if newest is None:
+        other = alike(name, connection.execute(select(_tariff.name).distinct()).scalars())
+        why = f"there is a tariff {other}: write it like that, or choose another name"
+        return [] if other is None else [Problem("name", why)]
+    if next_version in (None, newest.version + 1):
+        return []
+    why = f"there is a tariff of this name: stored once more, this becomes its version {newest.version + 1}"
+    return [Problem("name", why)]
+
+
 def _validity_problems(begin: datetime, end: datetime | None, newest: PriceList, now: datetime) -> list[Problem]:
     """Say how a new version does not fit after the newest one. One that begins with it replaces it altogether."""
     found = []
-    number = newest.version
+    zone = ZoneInfo(newest.time_zone)
+    number = f"version {newest.version}"
     if newest.valid_from is not None and begin < newest.valid_from:
-        found.append(Problem("valid_from", f"version {number} begins at {_utc(newest.valid_from)}: not before that"))
+        found.append(Problem("valid_from", f"{number} begins at {_wall(newest.valid_from, zone)}: not before that"))
     elif begin < now:
         found.append(Problem("valid_from", "lies in the past: the next version begins now at the earliest"))
+    elif newest.valid_to is not None and newest.valid_to <= now:
+        if begin > now:  # what has passed without a price cannot be mended; what is to come can
+            ended = f"{number} ended at {_wall(newest.valid_to, zone)}"
+            found.append(Problem("valid_from", f"{ended}: there would be a gap until this; leave it empty, for now on"))
     elif newest.valid_to is not None and begin > newest.valid_to:
-        found.append(
-            Problem("valid_from", f"version {number} ends at {_utc(newest.valid_to)}: there would be a gap until this")
-        )
+        ends = f"{number} ends at {_wall(newest.valid_to, zone)}"
+        found.append(Problem("valid_from", f"{ends}: there would be a gap until this"))
     elif newest.valid_to is not None and begin < newest.valid_to and begin != newest.valid_from:
-        found.append(
-            Problem(
-                "valid_from", f"overlaps version {number}, which is valid until {_utc(newest.valid_to)}: begin then"
-            )
-        )
+        until = _wall(newest.valid_to, zone)
+        found.append(Problem("valid_from", f"overlaps {number}, which is valid until {until}: begin then"))
     if end is not None and end <= begin:
         found.append(Problem("valid_to", "has to lie after the begin"))
     return found
 
 
-def _utc(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _wall(moment: datetime, zone: ZoneInfo) -> str:
+    """Write a moment so that it can be typed as it stands."""
+    return f"{write_moment(moment, zone)} ({zone.key})"
 
 
 def newest_version(connection: Connection, name: str) -> PriceList | None:

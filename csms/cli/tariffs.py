@@ -35,6 +35,7 @@ commands.command()(assignments.unassign)
 commands.command("assignments")(assignments.show_list)
 
 _OPTIONS = {
+    "name": "NAME",
     "rate_per_kwh": "--per-kwh",
     "rate_per_minute": "--per-minute",
     "rate_per_idle_minute": "--per-idle-minute",

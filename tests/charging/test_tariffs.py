@@ -110,6 +110,18 @@ def _places(world: World) -> tuple[int, int]:
     return place, group
 
 
+async def test_a_tariff_that_has_ended_begins_again_now_and_not_later(world: World) -> None:
+    end = clock.now() - timedelta(days=1)
+    _add(world, "Summer", end - timedelta(days=1), valid_to=end)
+    later = _add(world, "Summer", valid_from=clock.now() + timedelta(hours=1))
+    assert isinstance(later, TariffRefused)
+    assert [one.field for one in later.problems] == ["valid_from"]
+    assert "for now on" in later.problems[0].why
+    again = _add(world, "Summer", rate_per_kwh=Decimal("0.40"))
+    assert isinstance(again, PriceList)
+    assert again.version == 2
+
+
 async def test_the_narrowest_assignment_wins_and_an_account_groups_own_before_all(world: World) -> None:
     place, group = _places(world)
     steps = [

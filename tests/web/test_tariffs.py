@@ -40,7 +40,7 @@ async def test_a_tariff_gets_versions_and_one_is_the_default(portal: PortalWorld
     await browser.get("/tariffs")
     assert "€8.70" in browser.text  # 20 kWh at 0.35, 60 min at 0.02, 0.50 to start
     fields = {"rate_per_kwh": "0,425", "rate_per_minute": "", "start_fee": "", "tax_percent": "20"}
-    await browser.post("/tariffs/new", name="Standard", **fields)
+    await browser.post("/tariffs/new", name="Standard", next_version="2", **fields)
     assert "Running transactions keep the one they began with" in browser.text
     await browser.post("/tariffs/new", name="Night", **fields)
     tariffs = _tariffs(portal)
@@ -122,6 +122,8 @@ MARKED = 'id="f-{}" name="{}"'
         ({"rate_per_kwh": "1e5"}, "rate_per_kwh", "at most six decimals"),
         ({"start_fee": "0.005"}, "start_fee", "more than 2 decimals"),
         ({"tax_percent": "100"}, "tax_percent", "Less than 100"),
+        ({"tax_percent": ""}, "tax_percent", "0 is no tax"),
+        ({"name": "sTANDARD"}, "name", "There is a tariff Standard"),
         ({"free_kwh": "0.0001"}, "free_kwh", "three decimals"),
         ({"minimum": "5", "maximum": "4"}, "maximum", "annot be less than the minimum"),
         ({"idle_grace": "5"}, "rate_per_idle_minute", "a price per idle minute"),
@@ -186,11 +188,24 @@ async def test_a_new_version_begins_from_the_old_one_and_says_how_often_that_was
     await browser.get("/tariffs/new", **{"from": str(first)})
     assert 'value="night"' in browser.text
     assert "version 2" in browser.text
-    early = await browser.post("/tariffs/new", **(FIELDS | {"valid_from": "2001-01-01"}))
+    early = await browser.post("/tariffs/new", **(FIELDS | {"valid_from": "2001-01-01", "next_version": "2"}))
     assert (early.status_code, "in the past" in browser.text) == (422, True)
-    await browser.post("/tariffs/new", **FIELDS)
+    await browser.post("/tariffs/new", **(FIELDS | {"next_version": "2"}))
     assert _tariffs(portal)["Day and night", 2].valid_from is not None
     assert (await browser.get("/tariffs/new", **{"from": "999"})).status_code == 404
+
+
+async def test_a_name_that_exists_becomes_a_version_only_when_the_page_said_so(sqlite_portal: PortalWorld) -> None:
+    browser = await sqlite_portal.logged_in("administrator")
+    await browser.get("/tariffs/new")
+    typed = FIELDS | {"name": "Standard"}
+    refused = await browser.post("/tariffs/new", **typed)
+    assert (refused.status_code, "this becomes its version 2" in browser.text) == (422, True)
+    assert 'name="next_version" value="2"' in browser.text
+    await browser.post("/tariffs/new", next_version="2", **typed)
+    late = await browser.post("/tariffs/new", next_version="2", **typed)  # another one was quicker
+    assert (late.status_code, "this becomes its version 3" in browser.text) == (422, True)
+    assert sorted(version for name, version in _tariffs(sqlite_portal) if name == "Standard") == [1, 2]
 
 
 async def test_a_version_that_leaves_a_gap_or_reaches_back_is_refused_at_its_begin(sqlite_portal: PortalWorld) -> None:
@@ -198,9 +213,10 @@ async def test_a_version_that_leaves_a_gap_or_reaches_back_is_refused_at_its_beg
     await browser.get("/tariffs/new")
     await browser.post("/tariffs/new", **(FIELDS | {"valid_from": "2027-01-01", "valid_to": "2028-01-01"}))
     for begin, why in (("2026-12-31", "begins at"), ("2027-06-01", "verlaps version 1"), ("2028-01-02", "a gap")):
-        response = await browser.post("/tariffs/new", **(FIELDS | {"valid_from": begin}))
+        response = await browser.post("/tariffs/new", **(FIELDS | {"valid_from": begin, "next_version": "2"}))
         assert (response.status_code, why in browser.text) == (422, True), begin
-    await browser.post("/tariffs/new", **(FIELDS | {"valid_from": "2028-01-01"}))
+    assert "Version 1 ends at 2028-01-01 00:00 (Europe/Sofia)" in browser.text  # as one would type it
+    await browser.post("/tariffs/new", **(FIELDS | {"valid_from": "2028-01-01", "next_version": "2"}))
     assert ("Day and night", 2) in _tariffs(sqlite_portal)
 
 

@@ -48,7 +48,7 @@ async def show(visit: Visit) -> Response:
         one = await visit.read(lambda connection: find_version(connection, number))
         if one is None:
             raise HTTPException(404, "There is no such tariff.")
-        fields = fill(one, visit.portal.currency)
+        fields = fill(one, visit.portal.currency, visit.now)
     now = write_moment(visit.now, ZoneInfo(settings.time_zone))
     return await _page(visit, Form(fields | _EXAMPLE | {"example_at": now}))
 
@@ -86,7 +86,12 @@ async def edit(visit: Visit) -> Response:
         preview = _preview(visit, form, new)
         return await _page(visit, form, status=200 if form.valid else 422, preview=preview)
     if form.valid:
-        stored = await visit.write(lambda c: add_tariff(c, new, visit.now, _one_tax_percent(visit)))
+        number = form.number("next_version") or 1  # what the button said; by then it may be another one's
+
+        def store(connection: Connection) -> PriceList | TariffRefused:
+            return add_tariff(connection, new, visit.now, _one_tax_percent(visit), next_version=number)
+
+        stored = await visit.write(store)
         if isinstance(stored, PriceList):
             return visit.go(f"/tariffs/{stored.tariff_id}", done="added")
         assert isinstance(stored, TariffRefused), "a tariff is stored or refused"

@@ -3,6 +3,7 @@
 Reads and marks only. A band is a row of fields `band_<n>_...`; rows that are empty are no bands.
 """
 
+from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -51,6 +52,8 @@ def read_tariff(form: Form, currency: Currency) -> NewTariff:
     scale = currency.scale
     zone = _zone(form)
     tax_percent = form.rate("tax_percent")
+    if not form.typed("tax_percent").strip():
+        form.refuse("tax_percent", "Please fill this in; 0 is no tax.")
     if tax_percent >= _HUNDRED:
         form.refuse("tax_percent", "Less than 100.")
 
@@ -59,7 +62,7 @@ def read_tariff(form: Form, currency: Currency) -> NewTariff:
 
     free_wh = form.rate("free_kwh", most=Decimal(_MOST_KWH)) * 1000
     if free_wh != free_wh.to_integral_value():
-        form.refuse("free_kwh", "kWh with at most three decimals.")
+        form.refuse("free_kwh", "In kWh, with at most three decimals.")
     moments = {}
     for name in ("valid_from", "valid_to"):
         if typed := form.typed(name).strip():
@@ -161,8 +164,11 @@ def mark(form: Form, problems: list[Problem]) -> None:
             form.refuse(f"band_{rows[number - 1]}_begin", words if len(one.bands) > 1 else why)
 
 
-def fill(one: PriceList, currency: Currency) -> dict[str, str]:
-    """Return the fields of a form that says what a version says, for the next version of it."""
+def fill(one: PriceList, currency: Currency, now: datetime) -> dict[str, str]:
+    """Return the fields of a form that says what a version says, for the next version of it.
+
+    It begins where that one ends, so that there is no gap; where that has passed, now.
+    """
 
     def rate(value: Decimal) -> str:
         return f"{value.normalize():f}" if value else ""
@@ -183,7 +189,9 @@ def fill(one: PriceList, currency: Currency) -> dict[str, str]:
         "maximum": "" if one.maximum_minor is None else format_amount(one.maximum_minor, currency),
         "tax_percent": f"{one.tax_percent.normalize():f}",
         "time_zone": one.time_zone,
-        "valid_from": write_moment(one.valid_to, ZoneInfo(one.time_zone)) if one.valid_to else "",
+        "valid_from": write_moment(one.valid_to, ZoneInfo(one.time_zone))
+        if one.valid_to and one.valid_to > now
+        else "",
         "rows": str(len(bands) + 1),
     }
     for row, band in enumerate(bands, 1):
