@@ -21,11 +21,14 @@ from csms.charging.working_set import WorkingSet
 
 _MINUTES_PER_HOUR = 60
 _SEARCHED_DAYS = 366
+_LONGEST_TAG = 8  # three of them fit into their column
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 class Display(msgspec.Struct, frozen=True):
-    """What a charge point says of its display: whether it shows costs, and ours of its languages ("" for one only)."""
+    """What a charge point says of its display: whether it shows costs, and ours of its languages as it writes them
+    ("" for one only).
+    """
 
     shows_cost: bool
     languages: str
@@ -60,8 +63,19 @@ def display_of(report: Sequence[Reported]) -> Display:
     shows_cost = values.get("customdisplaycostandprice") == "true"
     if not shows_cost or values.get("custommultilanguagemessages") != "true":
         return Display(shows_cost, "")
-    supported = {part.strip().partition("-")[0] for part in values.get("supportedlanguages", "").split(",")}
-    return Display(shows_cost, ",".join(one for one in LANGUAGES if one in supported))
+    said = next((one.value or "" for one in report if one.key.casefold() == "supportedlanguages"), "")
+    return Display(shows_cost, ",".join(tag for tag, _ in tags_of(said)))
+
+
+def tags_of(languages: str) -> tuple[tuple[str, Language], ...]:
+    """Return the first tag (RFC 5646) of each language of ours in a list, as it is written there: `de-DE` stays so."""
+    found: dict[Language, str] = {}
+    for tag in (part.strip() for part in languages.split(",")):
+        primary = tag.replace("_", "-").partition("-")[0].casefold()
+        language = next((one for one in LANGUAGES if one == primary), None)
+        if language is not None:
+            found.setdefault(language, tag if len(tag) <= _LONGEST_TAG else language)
+    return tuple((found[one], one) for one in LANGUAGES if one in found)
 
 
 def wishes(charge_point: ChargePoint, working_set: WorkingSet, now: datetime) -> tuple[Wish, ...]:
@@ -79,9 +93,11 @@ def _prices(charge_point: ChargePoint, working_set: WorkingSet, now: datetime) -
     prices = charging_price(tariff, currency)
     shown = DefaultPrice(price_text(tariff, currency, language), offline_text(language), prices)
     yield Wish("DefaultPrice", ENCODER.encode(shown).decode(), is_json=True)
-    for each in languages_of(charge_point):
+    for tag, each in tags_of(charge_point.shows_languages):
+        if each == language:
+            yield Wish("Language", tag)  # texts without a tag are in it
         text = DefaultText(price_text(tariff, currency, each), offline_text(each))
-        yield Wish(f"DefaultPriceText,{each}", ENCODER.encode(text).decode(), is_json=True, is_hidden=True)
+        yield Wish(f"DefaultPriceText,{tag}", ENCODER.encode(text).decode(), is_json=True, is_hidden=True)
 
 
 def _clock(charge_point: ChargePoint, working_set: WorkingSet, now: datetime) -> Iterable[Wish]:
@@ -148,8 +164,3 @@ def charging_price(tariff: Tariff, currency: Currency) -> ChargingPrice:
 def units(amount_minor: int, currency: Currency) -> Decimal:
     """Return an amount in currency units with all its decimals."""
     return Decimal(amount_minor).scaleb(-currency.decimals)
-
-
-def languages_of(charge_point: ChargePoint) -> tuple[Language, ...]:
-    """Return the languages besides the first that a display can show."""
-    return tuple(one for one in LANGUAGES if one in charge_point.shows_languages.split(","))

@@ -283,7 +283,9 @@ def _next_period(tariff: Tariff, zone: ZoneInfo, now: datetime, currency: Curren
     at, present = now, band_at(now, tariff.bands, zone)
     for piece in divide(Span(now, now + _AHEAD, 0), tariff.bands, zone) if tariff.bands else ():
         if piece.band != present:
-            return NextPeriod(_moment(at), _charging_price(tariff, piece.band, currency), _idle_price(tariff))
+            prices = _charging_price(tariff, piece.band, currency)
+            begun = msgspec.structs.replace(prices, flat_fee=Decimal(0))  # the fee of the start is due once
+            return NextPeriod(_moment(at), begun, _idle_price(tariff))
         at += timedelta(seconds=int(piece.seconds), microseconds=int(piece.seconds % 1 * 1_000_000))
     return None
 
@@ -323,8 +325,8 @@ def _texts(
 ) -> tuple[str, tuple[Text, ...]]:
     """Return a text in the customer's language, and in the others that the display knows."""
     first = language_of(account_id, working_set)
-    known = working_set.displays[charge_point_id].split(",")
-    others = tuple(Text("UTF8", one, write(one)) for one in LANGUAGES if one in known and one != first)
+    known = display.tags_of(working_set.displays[charge_point_id])
+    others = tuple(Text("UTF8", tag, write(one)) for tag, one in known if one != first)
     return write(first), others
 
 

@@ -15,8 +15,9 @@ from csms.billing import models as money_models
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff
 from csms.charging import models
-from csms.charging.display import next_transition
+from csms.charging.display import display_of, next_transition, tags_of
 from csms.charging.display_texts import LANGUAGES, price_text
+from csms.charging.prepaid_settings import Reported
 from csms.charging.settings_plan import CheckSettings
 from csms.config import Settings
 from tests.support.peer import Peer
@@ -120,7 +121,7 @@ async def test_where_energy_costs_nothing_no_reading_is_wanted_at_the_end_of_the
 
 
 async def test_texts_are_in_the_customers_language_with_the_others_that_the_display_knows(world: World) -> None:
-    give_display(world, "en,bg,de")
+    give_display(world, "en,bg,de-DE")
     with world.database.unit_of_work() as connection:
         account_id = connection.execute(select(money_models.card.c.account_id)).scalar_one()
         row = {"account_id": account_id, "language": "bg", "created_at": world.start_of_time}
@@ -134,7 +135,7 @@ async def test_texts_are_in_the_customers_language_with_the_others_that_the_disp
                 "priceText": BULGARIAN,
                 "priceTextExtra": [
                     {"format": "UTF8", "language": "en", "content": ENGLISH},
-                    {"format": "UTF8", "language": "de", "content": GERMAN},
+                    {"format": "UTF8", "language": "de-DE", "content": GERMAN},
                 ],
             },
         )
@@ -171,7 +172,7 @@ async def test_idle_prices_the_next_period_and_the_readings_that_are_wanted_are_
         assert data["idlePrice"] == idle
         assert data["nextPeriod"] == {
             "atTime": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
-            "chargingPrice": {"kWhPrice": 0.2, "hourPrice": 0, "flatFee": 0.5},
+            "chargingPrice": {"kWhPrice": 0.2, "hourPrice": 0, "flatFee": 0},  # the start was paid once
             "idlePrice": idle,
         }
         assert data["triggerMeterValue"] == {
@@ -263,14 +264,15 @@ async def test_a_station_with_a_display_gets_its_prices_and_its_clock_as_setting
         report = {
             "CustomDisplayCostAndPrice": "true",
             "CustomMultiLanguageMessages": "true",
-            "SupportedLanguages": "en, de-DE,fr",
+            "SupportedLanguages": "en, de-DE,fr,de-AT",
+            "Language": "fr",
             "DefaultPrice": "",
             "TimeOffset": "",
             "NextTimeOffsetTransitionDateTime": "",
             "TimeOffsetNextTransition": "",
         }
         changes: dict[str, str] = {}
-        while len(changes) < 6:
+        while len(changes) < 7:
             message_id, action, payload = await peer.next_command()
             if action == "GetConfiguration":
                 keys = [{"key": key, "value": value, "readonly": False} for key, value in report.items()]
@@ -282,7 +284,8 @@ async def test_a_station_with_a_display_gets_its_prices_and_its_clock_as_setting
         default = {"priceText": ENGLISH, "priceTextOffline": offline, "chargingPrice": PRICES}
         assert json.loads(changes["DefaultPrice"]) == default
         assert json.loads(changes["DefaultPriceText,en"]) == {"priceText": ENGLISH, "priceTextOffline": offline}
-        assert json.loads(changes["DefaultPriceText,de"])["priceText"] == GERMAN
+        assert json.loads(changes["DefaultPriceText,de-DE"])["priceText"] == GERMAN  # as the station writes it
+        assert changes["Language"] == "en"  # in which the texts without a language are
         assert changes["TimeOffset"] in {"+02:00", "+03:00"}
         assert changes["TimeOffsetNextTransition"] in {"+02:00", "+03:00"} - {changes["TimeOffset"]}
         await until(lambda: all(one.state == "accepted" for one in world.commands()))
@@ -292,6 +295,26 @@ async def test_a_station_with_a_display_gets_its_prices_and_its_clock_as_setting
         await peer.answer(message_id, {"configurationKey": keys})  # the hidden keys are not sent again
         await until(lambda: all(one.state == "accepted" for one in world.commands()))
         assert world.commands()[0].action == "GetConfiguration"
+
+
+@pytest.mark.parametrize(
+    ("said", "tags"),
+    [
+        ("", ()),
+        ("fr,it", ()),
+        ("EN-us, de_AT ,bg", (("EN-us", "en"), ("bg", "bg"), ("de_AT", "de"))),
+        ("de-DE,de-AT", (("de-DE", "de"),)),
+        ("de-Latn-DE-1996", (("de", "de"),)),
+        ("english,deutsch", ()),
+    ],
+)
+def test_the_languages_of_a_display_are_named_as_it_names_them(said: str, tags: tuple[tuple[str, str], ...]) -> None:
+    assert tags_of(said) == tags
+    report = {"CustomDisplayCostAndPrice": "TRUE", "CustomMultiLanguageMessages": "true", "SupportedLanguages": said}
+    shown = display_of([Reported(key, value=value) for key, value in report.items()])
+    assert shown.shows_cost
+    assert tags_of(shown.languages) == tags
+    assert len(shown.languages) <= 30  # characters of its column
 
 
 def test_the_next_change_of_the_clocks_is_found_to_the_minute() -> None:
