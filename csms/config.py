@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
@@ -19,6 +20,8 @@ from csms.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
+
+_time_zones = cache(available_timezones)  # it looks through hundreds of files
 
 
 class Settings(BaseSettings):
@@ -156,7 +159,7 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _time_zones():
             raise ValueError("must be a name of the tz database, such as Europe/Sofia")
         return value
 

@@ -3,6 +3,7 @@
 Knows where the migrations are; the tables themselves are the models' matter.
 """
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -34,4 +35,10 @@ def revisions(database: Database) -> tuple[str | None, str | None]:
     """Return the database's revision (None: empty) and the newest one."""
     with database.reading() as connection:
         present = MigrationContext.configure(connection).get_current_revision()
-    return present, ScriptDirectory.from_config(configuration()).get_current_head()
+    return present, _newest()
+
+
+@cache
+def _newest() -> str | None:
+    """Return the newest revision; a program does not change while it runs, and reading all of them takes a while."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()

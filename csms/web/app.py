@@ -5,6 +5,7 @@ Knows how pages are wrapped and served; what they show is theirs. The caller ser
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -88,7 +89,9 @@ def create_portal(
     )
 
 
+@cache
 def _templates() -> Environment:
+    """Return what pages are made with: the same for every portal of a process, as templates take long to compile."""
     environment = Environment(
         loader=PackageLoader("csms.web"),
         autoescape=True,
