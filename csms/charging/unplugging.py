@@ -36,7 +36,9 @@ def unplugged_at(
     """Return what follows from the moment at which the car of a transaction was unplugged. The first message counts."""
     if one.unplugged_at is not None or TOLD_LATE in one.flags:
         return ()
-    if one.ended_at is None or closing.waits(one) or at >= one.ended_at or not one.cost_minor:
+    charged_until = max(filter(None, (one.ended_at, one.corrected_ended_at)), default=at)
+    is_charged = bool(one.cost_minor) or one.corrected_ended_at is not None
+    if closing.waits(one) or at >= charged_until or not is_charged:
         return (Unplugged(one.transaction_id, one.charge_point_id, at),)  # nothing was charged yet that it changes
     points = working_set.points.get(one.transaction_id, [])
     if one.corrected_ended_at is not None or at < one.started_at or _draws_after(one, at, points):

@@ -13,6 +13,8 @@ from csms.billing import account_groups, models, prepaid, price_lists
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.charging import verification
 from csms.charging.credit_guard import GuardDue
+from csms.charging.display_messages import ConnectorUnplugged
+from csms.charging.doubts import DoubtCharge
 from csms.charging.engine import Input
 from csms.charging.facts import ConnectorStatus
 from csms.charging.metering import MeterValue, MeterValues, Sample
@@ -115,6 +117,18 @@ def counter(database_url: str) -> Iterator[Counter]:
     opened.installation.database.close()
 
 
+def test_a_corrected_charge_is_no_violation_where_other_accounts_moved_money(counter: Counter) -> None:
+    counter.tariff(PLAIN)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    counter.run(counter.stop(1, 3000))
+    counter.run(counter.stop(1, 4000))
+    (item,) = counter.queue()
+    counter.run(counter.decide(item.key, "correct", 4000))
+    assert counter.violations() == []
+    assert (counter.queue(), counter.balance()) == ([], 2000 - 50 - 60 - 140)
+
+
 def test_a_hold_that_was_lowered_for_a_zombie_explains_why_the_next_start_was_accepted(counter: Counter) -> None:
     counter.tariff(PLAIN)
     with counter.installation.database.unit_of_work() as connection:
@@ -159,6 +173,20 @@ def test_a_reading_after_the_end_plays_no_part_in_a_decision_of_the_same_batch(c
     assert counter.transaction(1).cost_minor == 315 + 600
 
 
+def test_a_car_that_went_before_somebody_was_found_to_pay_owes_nothing_for_the_time_after_it(counter: Counter) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start("NOBODY"))
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 9000))
+    gone = counter.now
+    counter.wait(hours=3)
+    counter.run(counter.stop(1, 9000, "NOBODY"))
+    counter.run(ConnectorUnplugged(1, 1, gone))
+    (item,) = counter.queue()
+    counter.run(counter.decide(item.key, "assign", tag="AA"))
+    assert (counter.balance(), counter.violations()) == (2000 - 315, [])
+
+
 def test_a_station_with_a_display_may_charge_where_no_tariff_applies(counter: Counter) -> None:
     counter.shows_cost()
     counter.run(counter.start())
@@ -178,3 +206,21 @@ def test_a_start_at_a_display_just_before_the_first_price_began_is_stored(counte
     counter.run(counter.stop(started.transaction_id, 1900))
     assert counter.transaction(started.transaction_id).uncharged_reason == "no tariff"
     assert counter.violations() == []
+
+
+@pytest.mark.parametrize("was_free", [False, True])
+def test_an_unplugging_that_is_told_after_a_correction_is_a_persons_matter(counter: Counter, *, was_free: bool) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 9000))
+    counter.wait(minutes=30)
+    counter.run(counter.stop(1, 0 if was_free else 9000))
+    counter.run(DoubtCharge(1, "stood longer", "test", "doubt"))
+    counter.wait(hours=2)
+    (item,) = counter.queue()
+    counter.run(ResolveReview(item.key, "correct", "seen", "test", "form", 9000, ended_at=counter.now))
+    balance = counter.balance()
+    counter.run(ConnectorUnplugged(1, 1, counter.now - timedelta(hours=1)))
+    assert (counter.balance(), counter.violations()) == (balance, [])
+    assert [one.kind for one in counter.queue()] == ["unplugged before the stop"]
