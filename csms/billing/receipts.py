@@ -84,14 +84,25 @@ class Settlement(msgspec.Struct, frozen=True):
     printed_count: int
     later: tuple["LaterEntry", ...]
 
+    @property
+    def in_all_minor(self) -> int:
+        """What was taken with all corrections."""
+        return self.total_minor - sum(one.amount_minor for one in self.later)
+
+    @property
+    def tax_in_all_minor(self) -> int:
+        """The tax in what was taken with all corrections."""
+        return self.tax_minor - sum(one.tax_minor for one in self.later)
+
 
 class LaterEntry(msgspec.Struct, frozen=True):
-    """A correction of a charge, as the account's holder sees it."""
+    """A correction of a charge, as the account's holder sees it: what came back is positive, its tax too."""
 
     entry_id: int
     event: str
     recorded_at: datetime
     amount_minor: int
+    tax_minor: int
 
 
 def desk_code(desk_id: int, number: int) -> str:
@@ -200,7 +211,12 @@ def find_settlement(connection: Connection, reference: int) -> Settlement | None
     account_id = _prepaid_account(connection, first[0])
     before, after = _balances(connection, account_id, first[0])
     later = tuple(
-        LaterEntry(row[0], row[1], row[2], _moved(connection, account_id, row[0], row[0])) for row in rows[is_settled:]
+        LaterEntry(
+            *row[:3],
+            _moved(connection, account_id, row[0], row[0]),
+            -sum(_moved(connection, tax_id, row[0], row[0]) for tax_id in (VAT_PAYABLE, VAT_ON_PREPAYMENTS)),
+        )
+        for row in rows[is_settled:]
     )
     total_minor, tax_minor = (before - after, _tax(connection, first[0])) if is_settled else (0, 0)
     after = before - total_minor

@@ -201,4 +201,15 @@ def _as_json(one: DeskReceipt | ChargeReceipt, document: Document, installation:
         "tax": format_amount(taken.tax_minor, currency),
         "balance_before": format_amount(taken.balance_before_minor, currency),
         "balance_after": format_amount(taken.balance_after_minor, currency),
+        "corrections": [
+            {
+                "entry_id": each.entry_id,
+                "recorded_at": each.recorded_at,
+                "amount": format_amount(each.amount_minor, currency),
+                "tax": format_amount(each.tax_minor, currency),
+            }
+            for each in taken.later
+        ],
+        "total_in_all": format_amount(taken.in_all_minor, currency),
+        "tax_in_all": format_amount(taken.tax_in_all_minor, currency),
     }

@@ -1,13 +1,16 @@
 """Receipts in the portal and as PDF: what they say, that a reprint says COPY, and that nothing hostile gets through."""
 
 import io
+import re
 from datetime import timedelta
 
 import pytest
 from pypdf import PdfReader
 
 from csms import clock
+from csms.charging.doubts import DoubtCharge
 from csms.charging.metering import MeterValue, MeterValues, Sample
+from csms.charging.reviews import Resolved, ResolveReview
 from csms.charging.stations import AddChargePoint
 from csms.charging.transactions import StartTransaction, StopTransaction
 from csms.web.receipts.document import Document, Fact, Line
@@ -56,6 +59,47 @@ async def test_a_top_up_leads_to_its_receipt_and_a_repeated_form_to_the_same(por
         assert what in browser.text, what
     assert CARD not in browser.text.split("<article")[1]
     assert "1000 1" not in browser.text.split("<article")[1]
+
+
+async def _corrected(portal: PortalWorld, transaction_id: int, energy_wh: int) -> None:
+    doubt = DoubtCharge(transaction_id, "read at the meter", "staff a", f"doubt {transaction_id}")
+    waiting = await portal.engine.submit(doubt)
+    decided = ResolveReview(waiting.key, "correct", "read at the meter", "staff a", "decision", energy_wh)
+    assert isinstance(await portal.engine.submit(decided), Resolved)
+
+
+async def test_the_receipt_of_a_corrected_charge_says_what_it_is_in_all_and_of_it_the_tax(portal: PortalWorld) -> None:
+    transaction_id = await _charged(portal)  # 3.50, 0.40 and 0.50
+    await _corrected(portal, transaction_id, 4000)  # 1.40, 0.40 and 0.50
+    browser = await portal.logged_in("accountant")
+    await browser.get("/receipts", number=f"C{transaction_id}")
+    shown = " ".join(re.sub("<[^>]+>", " ", browser.text.split("<article")[1]).split())
+    for what in (
+        "Corrected to 4.000 kWh until",
+        "Total €4.40 Tax included 20 % €0.73",
+        "Charged in all €2.30 Tax included 20 % €0.38",
+        "+€2.10",
+    ):
+        assert what in shown, what
+    assert portal.card().balance_minor == 2000 - 230
+
+
+async def test_a_transaction_that_cost_nothing_before_it_was_corrected_has_a_receipt(portal: PortalWorld) -> None:
+    station = await portal.engine.submit(AddChargePoint("CP1", 0, None, None))
+    start = clock.now() - timedelta(minutes=30)
+    number = (await portal.engine.submit(StartTransaction(station, 1, CARD, 1000, start, "a"))).transaction_id
+    end = start + timedelta(minutes=20)
+    await portal.engine.submit(StopTransaction(station, number, CARD, 1000, end, "b", "Local"))
+    browser = await portal.logged_in("accountant")
+    assert (await browser.get(f"/transactions/{number}/receipt")).status_code == 404
+    await _corrected(portal, number, 10_000)
+    assert (await browser.get(f"/transactions/{number}/receipt")).status_code == 200
+    shown = " ".join(re.sub("<[^>]+>", " ", browser.text.split("<article")[1]).split())
+    assert "Total €0.00 Balance before €20.00 Balance after €20.00" in shown
+    assert "Charged in all €4.40 Tax included 20 % €0.73" in shown
+    for paper in ("A4", "page"):
+        await browser.post(f"/transactions/{number}/receipt/print", act=paper)
+    assert "COPY" in browser.text
 
 
 async def test_the_first_print_is_the_original_and_every_further_one_a_copy(portal: PortalWorld) -> None:

@@ -98,8 +98,8 @@ def of_charge(
     """Write the receipt of a charge in the customer's language."""
     taken, say = one.settlement, Words(language)
     sums = [Fact(say("Total"), f.money(taken.total_minor), strong=True)]
+    percent = "" if one.tariff is None else f" {f.number(one.tariff.tax_percent)} %"
     if taken.tax_minor:
-        percent = "" if one.tariff is None else f" {f.number(one.tariff.tax_percent)} %"
         sums.append(Fact(f"{say('Tax included')}{percent}", f.money(taken.tax_minor)))
     sums += [
         Fact(say("Balance before"), f.money(taken.balance_before_minor)),
@@ -109,6 +109,11 @@ def of_charge(
         Fact(f"{say(words(each.event))}, {f.moment(each.recorded_at)}", f.money(each.amount_minor, signed=True))
         for each in taken.later
     ]
+    if taken.later:
+        sums += [
+            Fact(say("Charged in all"), f.money(taken.in_all_minor), strong=True),
+            Fact(f"{say('Tax included')}{percent}", f.money(taken.tax_in_all_minor)),
+        ]
     signed = tuple(
         Fact(f"{each.context or say('Sample')}, {f.exactly(each.happened_at)}", each.value[:_LONGEST_SIGNED])
         for each in (*one.signed[:1], *one.signed[1:][-(_SIGNED_SHOWN - 1) :])
@@ -146,6 +151,10 @@ def _charge_facts(one: ChargeReceipt, f: Formats, say: Words) -> list[Fact]:
         Fact(say("Energy"), f.energy(transaction.energy_wh, 3), strong=True),
         Fact(say("Meter at start"), f.energy(transaction.meter_start_wh, 3)),
     ]
+    if transaction.corrected_ended_at is not None:
+        until = f.exactly(transaction.corrected_ended_at)
+        corrected = say("{} until {}", f.energy(transaction.charged_energy_wh, 3), until)
+        facts.insert(7, Fact(say("Corrected to"), corrected, strong=True))
     if transaction.unplugged_at is not None:
         facts.insert(6, Fact(say("Unplugged"), f.exactly(transaction.unplugged_at)))
     if transaction.meter_stop_wh is not None:
