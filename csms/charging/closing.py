@@ -142,6 +142,15 @@ def orphaned(one: Transaction, energy_wh: int, why: str, explanation: str, evide
     return (over, item)
 
 
+def overtaken(one: Transaction, next_meter_start_wh: int) -> tuple[Any, ...]:
+    """Take a transaction for over whose connector began another one before its stop was told."""
+    end_wh = min(max(next_meter_start_wh, one.meter_start_wh), max(one.register_wh, one.meter_start_wh))
+    energy_wh = end_wh - one.meter_start_wh
+    evidence = {"next_meter_start_wh": next_meter_start_wh, "last_register_wh": one.register_wh}
+    explanation = "Another transaction began on the connector before this one was stopped."
+    return orphaned(one, energy_wh, "no stop before the next start", explanation, evidence | {"estimate_wh": energy_wh})
+
+
 def key_of(*facts: object) -> str:
     """Return a key that comes from the facts."""
     return blake2b(repr(facts).encode(), digest_size=16).hexdigest()

@@ -32,6 +32,7 @@ from csms.charging.pricing import FREE, tariff_at
 from csms.charging.working_set import Names, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
+_CLOCK_STEP = timedelta(minutes=1)  # by so much a clock that is kept right may be set back meanwhile
 _HARMLESS_GAP_WH = 10
 _PARKED = "stop without a transaction"
 _STATION = "charge point"  # who decided, where a message did
@@ -134,7 +135,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     gap_flag, intents = ("", []) if orphans else _gap(said, working_set)  # what an orphan drew is not missing
     for orphan in orphans:
         if orphan.state == "open":
-            intents += _orphan(orphan, said)
+            intents += closing.overtaken(orphan, said.meter_start_wh)
     verdict = _judge(normalize_id_tag(said.id_tag), orphans, said, working_set, now)
     one = _begin(said, verdict, gap_flag, working_set, now)
     intents.append(one)
@@ -198,17 +199,6 @@ def _judge(
     if has_too_many(id_tag, account, gone, working_set, now):
         return answer("ConcurrentTx", "too many at once", account, working_set, now)
     return verdict
-
-
-def _orphan(one: Transaction, said: StartTransaction) -> tuple[Any, ...]:
-    """Take a transaction for over whose connector began another one before its stop was told."""
-    end_wh = min(max(said.meter_start_wh, one.meter_start_wh), max(one.register_wh, one.meter_start_wh))
-    energy_wh = end_wh - one.meter_start_wh
-    evidence = {"next_meter_start_wh": said.meter_start_wh, "last_register_wh": one.register_wh}
-    explanation = "Another transaction began on the connector before this one was stopped."
-    return closing.orphaned(
-        one, energy_wh, "no stop before the next start", explanation, evidence | {"estimate_wh": energy_wh}
-    )
 
 
 def _gap(said: StartTransaction, working_set: WorkingSet) -> tuple[str, list[Any]]:
@@ -362,6 +352,9 @@ def _charge_or_keep(
     intents: list[Any] = [one, *money]
     if one.uncharged_reason == closing.NO_ACCOUNT:
         intents.append(_review(said, "energy without an account", f"Nobody is known to pay for {energy_wh} Wh.", one))
+    if one.uncharged_reason is None and said.happened_at < one.started_at - _CLOCK_STEP:
+        why = "By its station's clock it ended before it began, so it was charged without any time."
+        intents.append(_review(said, "stop before its start", why, one))
     last = working_set.registers.get((one.charge_point_id, one.connector_id))
     if said.meter_stop_wh >= one.meter_start_wh and (last is None or last.happened_at <= said.happened_at):
         intents.append(Register(one.charge_point_id, one.connector_id, said.meter_stop_wh, said.happened_at))

@@ -51,6 +51,7 @@ WORDS: dict[str, str] = {
     "unplugged before the stop": "Unplugged before the stop",
     "conflicting stop": "Two stops that contradict each other",
     "energy without an account": "Energy that nobody pays for",
+    "stop before its start": "Ended before it began, by the station's clock",
     "charge in doubt": "Charge that somebody doubts",
     "stop without a transaction": "Stop that fits no transaction",
     "stop for another station's transaction": "Stop for another station's transaction",

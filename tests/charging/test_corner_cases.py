@@ -243,7 +243,7 @@ async def test_registers_in_kwh_with_decimals_and_as_numbers_are_read(world: Wor
     async with world.station() as peer:
         started = await peer.start(CARD, 500, world.at(0))
         for _ in range(2):
-            await peer.read(started["transactionId"], world.at(5), *others, sample)
+            await peer.read(started["transactionId"], world.at(5), *others, sample, *others)
     assert world.transaction(started["transactionId"]).energy_wh == 5000
     assert len(world.readings(started["transactionId"])) == 1
 
@@ -313,10 +313,16 @@ async def test_readings_of_a_stopped_transaction_that_still_draws_ask_for_anothe
         started = await peer.start(CARD, 0, world.at(0))
         await peer.stop(started["transactionId"], 1000, world.at(5))
         balance = world.card().balance_minor
-        await peer.read(started["transactionId"], world.at(6), 1500)
+        ended = world.transaction(started["transactionId"])
+        for _ in range(2):
+            await peer.read(started["transactionId"], world.at(6), 1500)
         _, action, _ = await peer.next_command()
     assert action == "RemoteStopTransaction"
-    assert world.card().balance_minor == balance
+    assert world.card().balance_minor == balance == 2000 - (35 + 10 + 50)
+    after = world.transaction(started["transactionId"])
+    assert (after.energy_wh, after.cost_minor, after.register_at) == (1000, 95, ended.register_at)
+    assert [one.flags for one in world.readings(started["transactionId"])] == ["after the end"]
+    assert len(world.entries("settle")) == 1
 
 
 async def test_readings_without_a_known_transaction_are_attached_by_connector_and_time_or_kept_alone(

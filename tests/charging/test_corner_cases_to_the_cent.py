@@ -138,14 +138,14 @@ async def test_a_deficit_of_ten_wh_is_nothing_and_of_eleven_waits_with_an_alarm_
 
 
 async def test_what_is_signed_is_kept_as_it_came_and_is_not_the_total(world: World) -> None:
-    signed = {"value": "OCMF|{}|{}", "format": "SignedData", "context": "Transaction.End"}
-    data = [{"timestamp": world.at(10), "sampledValue": [signed, {"value": "1000"}]}]
+    signed = {"value": "770000", "format": "SignedData", "context": "Transaction.End"}
+    data = [{"timestamp": world.at(10), "sampledValue": [{"value": "1000"}, signed]}]
     async with world.station() as peer:
         started = await peer.start(CARD, 0, world.at(0))
         await _stop_twice(peer, started["transactionId"], 1000, world.at(10), transactionData=data)
     (reading,) = world.readings(started["transactionId"])
     assert reading.register_wh == 1000
-    assert json.loads(reading.samples_json)[0] == signed
+    assert json.loads(reading.samples_json)[1] == signed
     _stands(world, balance=2000 - (35 + 20 + 50), settled=1)
 
 

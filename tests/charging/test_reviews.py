@@ -293,6 +293,27 @@ async def test_the_end_of_a_stop_with_a_wrong_clock_is_corrected_together_with_i
     _nothing_is_wrong(world)
 
 
+async def test_a_stop_before_its_start_is_charged_without_time_and_its_end_is_asked_of_a_person(world: World) -> None:
+    async with world.station() as peer:
+        started = await peer.start(CARD, 0, world.at(20))
+        for _ in range(2):
+            await peer.stop(started["transactionId"], 400, world.at(-60 * 24 * 400))
+    (item,) = world.review_items()
+    assert item.kind == "stop before its start"
+    assert world.card().balance_minor == 2000 - (14 + 50)
+    assert isinstance(await _decide(world, "correct", ended_at=_moment(world, 50)), Resolved)
+    assert world.card().balance_minor == 2000 - (14 + 60 + 50)
+    _nothing_is_wrong(world)
+
+
+async def test_a_clock_that_was_set_back_by_seconds_asks_nobody(world: World) -> None:
+    async with world.station() as peer:
+        started = await peer.start(CARD, 0, world.at(20))
+        await peer.stop(started["transactionId"], 400, world.at(19.5))
+    assert world.review_items() == []
+    assert world.card().balance_minor == 2000 - (14 + 50)
+
+
 @pytest.mark.parametrize("minutes", [-1, 75])
 async def test_an_end_before_the_start_or_in_the_future_is_not_taken(world: World, minutes: int) -> None:
     await _implausible(world)
@@ -359,6 +380,7 @@ async def test_a_wrong_correction_is_taken_back_by_another_one(world: World) -> 
     for energy_wh, ended_at, cost_minor in (
         (10_000, None, 350 + 60 + 50),
         (None, _moment(world, 5), 350 + 10 + 50),
+        (2000, None, 70 + 10 + 50),
         (1000, _moment(world, 30), 145),
         (0, None, 0),
         (1000, None, 145),
@@ -369,7 +391,7 @@ async def test_a_wrong_correction_is_taken_back_by_another_one(world: World) -> 
         assert world.card().balance_minor == 2000 - cost_minor
         _nothing_is_wrong(world)
     assert len(world.entries("settle")) == 1
-    assert len(world.entries("adjustment")) == 5
+    assert len(world.entries("adjustment")) == 6
 
 
 async def test_what_was_waived_by_mistake_can_be_charged_after_all(world: World) -> None:
