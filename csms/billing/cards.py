@@ -201,7 +201,7 @@ def within(cards: Sequence[StockCard]) -> list[ImportProblem]:
         for field, value, seen in (("id_tag", one.id_tag, tags), ("printed_number", one.printed_number, numbers)):
             first = seen.setdefault(value, one.line)
             if value and first != one.line:
-                found.append(ImportProblem(one.line, field, f"{value} stands in line {first} already"))
+                found.append(ImportProblem(one.line, field, f"{value} stands in line {first} already."))
     return found
 
 
@@ -210,9 +210,9 @@ def against(cards: Sequence[StockCard], tags: "dict[str, Card] | set[str]", numb
     found: list[ImportProblem] = []
     for one in cards:
         if one.id_tag in tags:
-            found.append(ImportProblem(one.line, "id_tag", f"the card {one.id_tag} exists already"))
+            found.append(ImportProblem(one.line, "id_tag", f"The card {one.id_tag} exists already."))
         elif one.printed_number in numbers:
             found.append(
-                ImportProblem(one.line, "printed_number", f"{one.printed_number} is another card's printed number")
+                ImportProblem(one.line, "printed_number", f"{one.printed_number} is another card's printed number.")
             )
     return found

@@ -84,15 +84,15 @@ def _read_line(
     except csv.Error:
         return None, [ImportProblem(number, "line", "The quotation marks do not close.")]
     if len(fields) != len(header):
-        why = f"There are {len(fields)} fields, and the first line names {len(header)}."
+        there = "is 1 field" if len(fields) == 1 else f"are {len(fields)} fields"
+        why = f"There {there}, and the first line names {len(header)}."
         return None, [ImportProblem(number, "line", why)]
     values = {name: " ".join(value.split()) for name, value in zip(header, fields, strict=True) if name}
     problems: list[ImportProblem] = []
     tag = normalize_id_tag(values["id_tag"])
     if not SOLD_ID_TAG.fullmatch(tag):
-        problems.append(
-            ImportProblem(number, "id_tag", f"{_shown(values['id_tag'])} is no id tag: 1 to 20 letters and digits.")
-        )
+        why = f"{_shown(values['id_tag'])} is no id tag: 1 to 20 letters and digits."
+        problems.append(ImportProblem(number, "id_tag", why))
     if not PRINTED_NUMBER.fullmatch(values["printed_number"]):
         why = f"{_shown(values['printed_number'])} is no printed number: 1 to 30 letters, digits and blanks."
         problems.append(ImportProblem(number, "printed_number", why))
@@ -120,4 +120,4 @@ def _expiry(text: str, zone: ZoneInfo) -> tuple[datetime | None, str]:
 
 
 def _shown(text: str) -> str:
-    return f"“{text[:_LONGEST_SHOWN]}”"
+    return f"“{text[:_LONGEST_SHOWN]}”" if text else "Nothing"

@@ -16,7 +16,7 @@ from csms.cli import arguments, plastic
 from csms.cli.card_words import IdTag, card_as_json, find, why_refused
 from csms.cli.desks import find_desk
 from csms.cli.opening import ACTOR, opened
-from csms.cli.output import Json, Limit, moment, say, show_facts, show_json, show_table
+from csms.cli.output import Json, Limit, last_day, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal
 from csms.installation import Installation
 
@@ -107,7 +107,7 @@ def show(id_tag: IdTag, *, as_json: Json = False) -> None:
                 ("held", arguments.money(card.held_minor, currency)),
                 ("available", arguments.money(card.available_minor, currency)),
                 ("label", card.label),
-                ("expires", moment(card.expires_at, installation.settings.time_zone)),
+                ("valid through", last_day(card.expires_at, installation.settings.time_zone)),
                 ("issued", moment(card.created_at, installation.settings.time_zone)),
             ],
         )

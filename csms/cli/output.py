@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -55,6 +55,13 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
 def moment(at: datetime | None, time_zone: str) -> str:
     """Return a moment as the clock on the wall shows it."""
     return "" if at is None else f"{at.astimezone(ZoneInfo(time_zone)):%Y-%m-%d %H:%M:%S}"
+
+
+def last_day(expires_at: datetime | None, time_zone: str) -> str:
+    """Return the last day before a moment of expiry: what expires at midnight is valid through the day before."""
+    if expires_at is None:
+        return ""
+    return f"{(expires_at - timedelta(microseconds=1)).astimezone(ZoneInfo(time_zone)):%Y-%m-%d}"
 
 
 def kwh(energy_wh: int) -> str:

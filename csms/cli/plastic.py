@@ -60,10 +60,10 @@ def import_(
         stock = read(text, ZoneInfo(installation.settings.time_zone))
         problems = stock.problems
         imported = repeated = False
-        if dry_run:
+        if dry_run or problems:  # what stands in the database already is said with the rest
             with installation.database.reading() as connection:
                 problems = (*problems, *against(stock.lines, *taken(connection, stock.lines)))
-        elif not problems:
+        else:
             outcome: Imported | NotImported = installation.engine.execute(ImportCards(stock.cards, ACTOR))
             imported = isinstance(outcome, Imported)
             repeated = isinstance(outcome, Imported) and outcome.repeated

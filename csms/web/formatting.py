@@ -17,6 +17,7 @@ LANGUAGES = ("en",)
 _DEFAULT = Locale("en", "GB")
 DASH = "\N{EN DASH}"  # where there is nothing to show
 _MINUS = "\N{MINUS SIGN}"
+_TICK = timedelta(microseconds=1)
 _MOST_LOCALES = 10  # of an Accept-Language header
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
@@ -94,6 +95,10 @@ class Formats:
     def moment(self, at: datetime | None) -> str:
         """Write a moment to the minute."""
         return self._written(at, "d MMM y, HH:mm")
+
+    def last_day(self, expires_at: datetime | None) -> str:
+        """Write the last day before a moment of expiry: what expires at midnight is valid through the day before."""
+        return self._written(None if expires_at is None else expires_at - _TICK, "d MMM y")
 
     def exactly(self, at: datetime | None) -> str:
         """Write a moment to the second."""

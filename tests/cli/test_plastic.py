@@ -37,6 +37,10 @@ def test_cards_are_imported_all_or_none(csms: Csms, tmp_path: Path) -> None:
     assert csms("card", "issue", "AA01", "--credit", "5", "--json").json["printed_number"] == "1"
     assert "exists already" in csms("card", "import", str(file), "--dry-run").out
     assert "exists already" in csms("card", "import", str(file), status=1, lines=3).err
+    assert csms("card", "show", "AA01").out.count("valid through   2030-01-31") == 1
+    file.write_text("id_tag,printed_number\nAA02,7\n,8\n")  # one is known already, the other is no card
+    both = csms("card", "import", str(file), status=1, lines=3).err.splitlines()
+    assert [one.partition(":")[0] for one in both[1:]] == ["line 2, id_tag", "line 3, id_tag"]
     csms("card", "import", str(tmp_path / "none.csv"), status=2)
 
 

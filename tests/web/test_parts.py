@@ -39,6 +39,14 @@ def test_any_accept_language_gives_a_locale(header: str) -> None:
     assert choose_locale(header).language == "en"
 
 
+def test_what_expires_at_midnight_is_valid_through_the_day_before() -> None:
+    zone = ZoneInfo("Europe/Sofia")
+    formats = Formats(choose_locale("en-GB"), zone, EUR, datetime(2026, 11, 23, tzinfo=UTC))
+    assert formats.last_day(datetime(2031, 1, 1, tzinfo=zone)) == "31 Dec 2030"
+    assert formats.last_day(datetime(2031, 1, 1, 12, tzinfo=zone)) == "1 Jan 2031"
+    assert formats.last_day(None) == DASH
+
+
 def test_moments_are_written_in_the_zone_across_the_change_of_clocks() -> None:
     formats = _formats()
     assert formats.exactly(datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)) == "29 Mar 2026, 02:59:59"

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import update
 
+from csms.billing.cards import ImportCards, StockCard
 from csms.billing.models import desk
 from csms.charging.authorization import Authorize
 from csms.charging.stations import AddChargePoint
@@ -97,7 +98,7 @@ async def test_a_bad_line_imports_nothing_and_every_bad_line_is_shown(portal: Po
     html = await _upload(browser, f"id_tag,printed_number\nAB01,1\n{NASTY},2\n{CARD},3\nAB04,1000 1\n", act="import")
     assert "3 lines are wrong" in browser.text
     assert NASTY not in html
-    assert "the card 04A1B2C3D4 exists already" in browser.text
+    assert "The card 04A1B2C3D4 exists already." in browser.text
     assert "1000 1 is another card" in browser.text
     await browser.get("/cards")
     assert "AB01" not in browser.text
@@ -139,6 +140,15 @@ async def test_a_lost_card_is_replaced_once_however_often_the_button_is_pressed(
     assert taken.url.path == "/card"  # it is one of this account's already
     fresh = await browser.post("/card/add", tag="04D4E5", new_tag="04FF", number="77")
     assert (fresh.status_code, "Another card has this printed number" in browser.text) == (422, True)
+
+
+async def test_a_card_from_stock_is_taken_by_the_number_that_is_printed_on_it(sqlite_portal: PortalWorld) -> None:
+    cards = (StockCard(2, "04FFEE", "9 7", "", None),)
+    await sqlite_portal.engine.submit(ImportCards(cards, "test"))
+    browser = await sqlite_portal.logged_in("cashier")
+    await browser.get("/card/add", tag=CARD)
+    response = await browser.post("/card/add", tag=CARD, new_tag="9 7", number="")
+    assert (response.url.path, sqlite_portal.card("04FFEE").balance_minor) == ("/card", 2000)
 
 
 async def test_the_card_itself_is_managed_with_a_reason_that_is_shown(sqlite_portal: PortalWorld) -> None:

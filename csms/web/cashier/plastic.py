@@ -18,7 +18,7 @@ from csms.billing.customers import AuditView, list_audits
 from csms.billing.prepaid import ALLOWED_CHANGES, ChangeCardState, Refused
 from csms.billing.stock_file import end_of_day
 from csms.errors import StorageUnavailable
-from csms.web.cashier.reading import with_tag
+from csms.web.cashier.reading import LONGEST_TYPED, with_tag
 from csms.web.cashier.sell import read_printed_number, read_sold_tag, suggest_number
 from csms.web.forms import Form
 from csms.web.visit import Visit
@@ -157,7 +157,11 @@ async def _join_page(
 
 
 async def _join(visit: Visit, *, replaces: bool) -> Response:
+    typed = visit.fields.get("new_tag", "")[:LONGEST_TYPED]
+    found = await visit.read(lambda connection: reports.find_card(connection, typed, visit.staff.reader_format))
     form = with_tag(visit, "new_tag")
+    if found is not None and found.state == "in stock":  # also by the number that is printed on it
+        form = form.with_value("new_tag", found.id_tag)
     id_tag = normalize_id_tag(form.text("tag", longest=_LONGEST_ID_TAG))
     new_tag = read_sold_tag(form, "new_tag")
     number = read_printed_number(form, required=False)
