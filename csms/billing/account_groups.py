@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
 from csms.billing import models
+from csms.billing.naming import alike
 from csms.db import as_fact
 
 _group, _account, _card = models.account_group.c, models.ledger_account.c, models.card.c
@@ -61,6 +62,12 @@ _GROUPS = select(
 ).order_by(_group.name)
 
 
+def nobody_could_start(limits: AccountLimits, everybodys_balance_minor: int) -> bool:
+    """Tell whether a start asks for more credit than an account of the group may hold."""
+    most_minor = everybodys_balance_minor if limits.maximum_balance_minor is None else limits.maximum_balance_minor
+    return (limits.minimum_start_credit_minor or 0) > most_minor
+
+
 def list_account_groups(connection: Connection) -> list[AccountGroupView]:
     """Return the groups by name."""
     return [_view(row) for row in connection.execute(_GROUPS).all()]
@@ -82,7 +89,7 @@ def _view(row: Sequence[Any]) -> AccountGroupView:
 
 def add_account_group(connection: Connection, name: str, limits: AccountLimits, now: datetime) -> int | None:
     """Add a group and return its number, None where the name is taken."""
-    if find_account_group(connection, name=name) is not None:
+    if alike(name, connection.execute(select(_group.name)).scalars()) is not None:
         return None
     row = {"name": name, "created_at": now, **msgspec.structs.asdict(limits)}
     number: int = connection.execute(insert(models.account_group).returning(_group.id), row).scalar_one()
@@ -91,8 +98,8 @@ def add_account_group(connection: Connection, name: str, limits: AccountLimits, 
 
 def change_account_group(connection: Connection, group_id: int, name: str, limits: AccountLimits) -> bool:
     """Change a group; False where another one has the name."""
-    other = find_account_group(connection, name=name)
-    if other is not None and other.group_id != group_id:
+    others = select(_group.name).where(_group.id != group_id)
+    if alike(name, connection.execute(others).scalars()) is not None:
         return False
     values = {"name": name, **msgspec.structs.asdict(limits)}
     connection.execute(update(models.account_group).where(_group.id == group_id).values(values))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from csms.billing import models
 from csms.billing.chart_of_accounts import desk_code
 from csms.billing.money import Currency
+from csms.billing.naming import alike
 from csms.billing.reader_formats import ReaderFormat
 from csms.db import as_fact, take_ids
 
@@ -33,7 +34,7 @@ def add_desk(
     connection: Connection, *, name: str, site_id: int | None, currency: Currency, now: datetime
 ) -> DeskView | None:
     """Add a desk with its cash account, or return None where the name is taken."""
-    if connection.execute(select(_desk.id).where(_desk.name == name)).first() is not None:
+    if alike(name, connection.execute(select(_desk.name)).scalars()) is not None:
         return None
     account_id = take_ids(connection, models.ledger_account_ids, 1)[0]
     code = desk_code(account_id)

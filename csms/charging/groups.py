@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from csms.billing.naming import alike
 from csms.charging import models
 from csms.db import as_fact
 
@@ -86,7 +87,7 @@ def _view(row: Sequence[Any]) -> StationGroupView:
 
 def add_station_group(connection: Connection, name: str, policy: StationPolicy, now: datetime) -> int | None:
     """Add a group and return its number, None where the name is taken."""
-    if find_station_group(connection, name=name) is not None:
+    if alike(name, connection.execute(select(_group.name)).scalars()) is not None:
         return None
     row = {"name": name, "created_at": now, **msgspec.structs.asdict(policy)}
     number: int = connection.execute(insert(models.station_group).returning(_group.id), row).scalar_one()
@@ -95,8 +96,8 @@ def add_station_group(connection: Connection, name: str, policy: StationPolicy, 
 
 def change_station_group(connection: Connection, group_id: int, name: str, policy: StationPolicy) -> bool:
     """Change a group; False where another one has the name."""
-    other = find_station_group(connection, name=name)
-    if other is not None and other.group_id != group_id:
+    others = select(_group.name).where(_group.id != group_id)
+    if alike(name, connection.execute(others).scalars()) is not None:
         return False
     values = {"name": name, **msgspec.structs.asdict(policy)}
     connection.execute(update(models.station_group).where(_group.id == group_id).values(values))

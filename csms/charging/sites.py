@@ -6,6 +6,7 @@ Works on a connection inside somebody else's unit of work.
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
+from csms.billing.naming import alike
 from csms.charging import models
 from csms.db import as_fact
 
@@ -25,7 +26,7 @@ _SITES = select(_site.id, _site.name, _site.time_zone)
 
 def add_site(connection: Connection, *, name: str, time_zone: str) -> Site | None:
     """Add a site, or return None where the name is taken."""
-    if find_site(connection, name) is not None:
+    if alike(name, connection.execute(select(_site.name)).scalars()) is not None:
         return None
     row = {"name": name, "time_zone": time_zone}
     site_id = connection.execute(insert(models.site).returning(_site.id), row).scalar_one()

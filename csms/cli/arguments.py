@@ -25,15 +25,15 @@ _RATE = re.compile(rf"[0-9]{{1,6}}([.,][0-9]{{1,{MOST_RATE_DECIMALS}}})?")
 _UNSAFE_IN_IDENTITY = frozenset("/?#%:\\")
 
 
-def amount(text: str, currency: Currency, *, zero: bool = False) -> int:
+def amount(text: str, currency: Currency, option: str = "", *, zero: bool = False) -> int:
     """Return minor units of an amount above zero, or of zero where that is possible."""
     try:
         minor = parse_amount(text, currency)
     except ValueError as error:
-        raise WrongArgument(f"{text!r} {error}.") from None
+        raise WrongArgument(f"{option}: {text!r} {error}.".removeprefix(": ")) from None
     if minor < 0 or (not minor and not zero):
         least = "zero or more" if zero else "more than zero"
-        raise WrongArgument(f"The amount is {text}, and has to be {least}.")
+        raise WrongArgument(f"{option or 'The amount'} is {text}, and has to be {least}.")
     return minor
 
 

@@ -23,6 +23,7 @@ from csms.cli.group_settings import group_settings
 from csms.cli.opening import opened
 from csms.cli.output import Json, say, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
+from csms.installation import Installation
 
 _MOST_MEMBERS = 10_000
 
@@ -209,7 +210,7 @@ def add_accounts(
     with opened() as installation:
         currency = installation.currency
         amounts = (minimum, maximum_balance, maximum_top_up, daily_spend)
-        limits = _limits(AccountLimits(), amounts, simultaneous, staff, currency)
+        limits = _limits(AccountLimits(), amounts, simultaneous, staff, installation)
         with installation.database.unit_of_work() as connection:
             group_id = account_groups.add_account_group(connection, called, limits, clock.now())
             if group_id is None:
@@ -243,7 +244,7 @@ def set_accounts(
         with installation.database.unit_of_work() as connection:
             before = _found_accounts(connection, name)
             amounts = (minimum, maximum_balance, maximum_top_up, daily_spend)
-            limits = _limits(before.limits, amounts, simultaneous, staff, currency)
+            limits = _limits(before.limits, amounts, simultaneous, staff, installation)
             called = arguments.name(rename or name, "group")
             if not account_groups.change_account_group(connection, before.group_id, called, limits):
                 raise Refusal(f"There is another account group {called}.")
@@ -292,11 +293,12 @@ def list_accounts(*, as_json: Json = False) -> None:
 
 
 def _limits(
-    before: AccountLimits, amounts: tuple[str, ...], simultaneous: str, staff: bool | None, currency: Currency
+    before: AccountLimits, amounts: tuple[str, ...], simultaneous: str, staff: bool | None, installation: Installation
 ) -> AccountLimits:
+    currency, everybody = installation.currency, installation.limits
     names = ("minimum_start_credit_minor", "maximum_balance_minor", "maximum_top_up_minor", "daily_spend_minor")
     changes: dict[str, Any] = {
-        name: None if text in {"default", "none"} else arguments.amount(text, currency, zero=True)
+        name: None if text in {"default", "none"} else arguments.amount(text, currency, _option(name), zero=True)
         for name, text in zip(names, amounts, strict=True)
         if text
     }
@@ -308,7 +310,14 @@ def _limits(
         changes["simultaneous_transactions"] = number
     if staff is not None:
         changes["is_staff"] = staff
-    return msgspec.structs.replace(before, **changes)
+    after = msgspec.structs.replace(before, **changes)
+    if account_groups.nobody_could_start(after, everybody.maximum_balance_minor):
+        raise WrongArgument("--minimum-start-credit is more than an account may hold: nobody of the group could start.")
+    return after
+
+
+def _option(field: str) -> str:
+    return "--" + field.removesuffix("_minor").replace("_", "-")
 
 
 def _allow(connection: Connection, group_id: int, names: list[str] | None, *, allow_all: bool) -> None:

@@ -100,6 +100,12 @@ async def test_a_group_of_accounts_has_limits_places_and_cards(portal: PortalWor
         ("/groups/accounts/1", {"name": "Staff", "daily_spend": "-1"}, "cannot be negative"),
         ("/groups/accounts/1", {"name": "Staff", "maximum_balance": "lots"}, "not an amount"),
         ("/groups/accounts/1", {"name": "Staff", "simultaneous": "0"}, "From 1 to"),
+        (
+            "/groups/accounts/1",
+            {"name": "Staff", "minimum_start_credit": "20", "maximum_balance": "10"},
+            "nobody of the group could start",
+        ),
+        ("/groups/accounts", {"group_name": "STAFF"}, "name already"),
         ("/groups/accounts/1/members", {"card": "nobody"}, "no such card"),
         ("/groups/stations/1/members", {"station": "CP9"}, "no such station"),
         ("/groups/stations", {"name": "Harbour"}, "name already"),

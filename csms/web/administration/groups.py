@@ -196,6 +196,8 @@ async def change_accounts(visit: Visit) -> Response:
         form.refuse("simultaneous", f"From 1 to {_MOST_AT_ONCE}; empty: one for each card.")
     is_staff = form.typed("is_staff") == "yes"
     limits = AccountLimits(simultaneous_transactions=simultaneous, is_staff=is_staff, **amounts)
+    if form.valid and account_groups.nobody_could_start(limits, visit.portal.limits.maximum_balance_minor):
+        form.refuse("minimum_start_credit", "More than an account may hold: nobody of the group could start.")
     known = {one.group_id for one in await visit.read(groups.list_station_groups)}
     allowed = {one for one in known if form.typed(f"allowed_{one}") == "yes"}
 
