@@ -237,6 +237,16 @@ def _wall(moment: datetime, zone: ZoneInfo) -> str:
     return f"{write_moment(moment, zone)} ({zone.key})"
 
 
+def make_default(connection: Connection, tariff_id: int) -> bool:
+    """Let a tariff apply wherever none is assigned, from the next transaction on; False where there is none such."""
+    connection.execute(select(models.installation.c.id).with_for_update())  # one at a time, on PostgreSQL too
+    if find_version(connection, tariff_id) is None:
+        return False
+    connection.execute(update(models.tariff).where(_tariff.is_default).values(is_default=False))
+    connection.execute(update(models.tariff).where(_tariff.id == tariff_id).values(is_default=True))
+    return True
+
+
 def newest_version(connection: Connection, name: str) -> PriceList | None:
     """Return the newest version of a tariff, None where there is no tariff of this name."""
     newest = select(func.max(_tariff.version)).where(_tariff.name == name).scalar_subquery()

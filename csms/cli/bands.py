@@ -1,8 +1,10 @@
-"""A band of a tariff as it is typed: "night 22:00-06:00 mon-sun 0.20/0.01"."""
+"""A band of a tariff as it is typed: "night 22:00-06:00 mon-sun 0.20/0.01"; and an example to price: "20/60/15"."""
 
 import re
+from datetime import datetime
 
 from csms.billing.bands import Band, split
+from csms.billing.tariffs import Usage, example
 from csms.billing.wall_clock import read_clock, read_weekdays
 from csms.cli import arguments
 from csms.cli.refusals import WrongArgument
@@ -30,3 +32,17 @@ def read_band(text: str) -> tuple[Band, ...]:
     rate = arguments.rate(per_kwh, f"--band {text!r}")
     rate_per_minute = arguments.rate(per_minute or "0", f"--band {text!r}")
     return split(Band(name, days, begin_minute, end_minute, rate, rate_per_minute))
+
+
+def read_example(text: str, time_zone: str, now: datetime) -> Usage:
+    """Read kWh, minutes and idle minutes, and when it begins (else now), such as "20/60/15 @2026-12-01 21:30"."""
+    quantities, _, at = text.partition("@")
+    kwh, minutes, idle_minutes, *more = [*(one.strip() for one in quantities.split("/")), "0", "0"]
+    if len(more) > 2 or "" in (kwh, minutes, idle_minutes):  # noqa: PLR2004 - the two that stand in for what is missing
+        raise WrongArgument(f'--preview is {text!r}: kWh, minutes and idle minutes, such as "20/60/15".')
+    return example(
+        arguments.energy_wh(kwh, "--preview"),
+        arguments.seconds(minutes, "--preview"),
+        arguments.seconds(idle_minutes, "--preview"),
+        arguments.moment(at, "--preview", time_zone) if at.strip() else now,
+    )

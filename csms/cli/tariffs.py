@@ -2,6 +2,7 @@
 next version.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
 
@@ -18,12 +19,15 @@ from csms.billing.price_lists import (
     add_tariff,
     in_force,
     list_tariffs,
+    make_default,
+    newest_version,
+    problems,
 )
-from csms.billing.tariffs import Charge, Tariff, example, price
+from csms.billing.tariffs import Charge, Tariff, Usage, example, price
 from csms.billing.wall_clock import write_clock, write_weekdays
 from csms.charging.assignments import times_used
 from csms.cli import arguments, assignments
-from csms.cli.bands import read_band
+from csms.cli.bands import read_band, read_example
 from csms.cli.opening import opened
 from csms.cli.output import Json, moment, say, show_facts, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
@@ -49,6 +53,7 @@ _OPTIONS = {
     "valid_from": "--valid-from",
     "valid_to": "--valid-to",
 }
+_PREVIEW = 'Store nothing; price kWh/minutes/idle minutes, such as 20/60 or "20/60/15 @2026-12-01 21:30".'
 Name = Annotated[str, typer.Argument(metavar="NAME", help='Such as "Day and night".')]
 
 
@@ -71,6 +76,7 @@ def add(
     valid_from: Annotated[str, typer.Option(help='Such as "2026-12-01 06:00"; without it from now on.')] = "",
     valid_to: Annotated[str, typer.Option(help="Such as 2027-01-01: from then on it does not apply.")] = "",
     tax_percent: Annotated[str, typer.Option(help="The tax that the prices include; else CSMS_TAX_PERCENT.")] = "",
+    preview: Annotated[str, typer.Option(help=_PREVIEW)] = "",
     *,
     default: Annotated[bool, typer.Option("--default", help="It applies where no other one is assigned.")] = False,
     as_json: Json = False,
@@ -79,31 +85,48 @@ def add(
     with opened() as installation:
         settings, currency = installation.settings, installation.currency
         zone = arguments.time_zone(time_zone or settings.time_zone)
+        typed = [read_band(text) for text in band or ()]
+        rows = [row for row, parts in enumerate(typed, 1) for _ in parts]  # a night is two bands of one --band
         new = NewTariff(
             arguments.name(name, "tariff"),
             arguments.rate(per_kwh, "--per-kwh"),
             arguments.rate(per_minute, "--per-minute"),
-            arguments.amount(start_fee, currency, zero=True),
+            arguments.amount(start_fee, currency, "--start-fee", zero=True),
             arguments.percent(tax_percent or f"{settings.tax_percent:f}", "--tax-percent"),
             make_default=default,
             time_zone=zone,
-            bands=tuple(part for text in band or () for part in read_band(text)),
+            bands=tuple(part for parts in typed for part in parts),
             rate_per_idle_minute=arguments.rate(per_idle_minute, "--per-idle-minute"),
             idle_grace_s=arguments.seconds(idle_grace, "--idle-grace"),
             free_wh=arguments.energy_wh(free_kwh, "--free-kwh"),
-            minimum_minor=arguments.amount(minimum, currency, zero=True),
-            maximum_minor=arguments.amount(maximum, currency, zero=True) if maximum else None,
+            minimum_minor=arguments.amount(minimum, currency, "--minimum", zero=True),
+            maximum_minor=arguments.amount(maximum, currency, "--maximum", zero=True) if maximum else None,
             valid_from=arguments.moment(valid_from, "--valid-from", zone) if valid_from else None,
             valid_to=arguments.moment(valid_to, "--valid-to", zone) if valid_to else None,
         )
-        _add(installation, new, as_json=as_json)
+        if preview:
+            usage = read_example(preview, settings.time_zone, clock.now())
+            _preview(installation, new, rows, usage, as_json=as_json)
+        else:
+            _add(installation, new, rows, as_json=as_json)
 
 
-def _add(installation: Installation, new: NewTariff, *, as_json: bool) -> None:
+def _preview(installation: Installation, new: NewTariff, rows: list[int], usage: Usage, *, as_json: bool) -> None:
+    """Price an example under what was typed, as the portal's editor does. Nothing is stored."""
+    found = problems(new, one_tax_percent(installation))
+    if found:
+        raise _refusal(found, rows)
+    with installation.database.reading() as connection:
+        newest = newest_version(connection, new.name)
+    version = 1 if newest is None else newest.version + 1
+    _tell(new.tariff, version, price(new.tariff, usage, installation.currency), installation, as_json=as_json)
+
+
+def _add(installation: Installation, new: NewTariff, rows: list[int], *, as_json: bool) -> None:
     with installation.database.unit_of_work() as connection:
         added = add_tariff(connection, new, clock.now(), one_tax_percent(installation))
     if isinstance(added, TariffRefused):
-        raise WrongArgument("; ".join(_explain(one) for one in added.problems) + ".")
+        raise _refusal(added.problems, rows)
     if as_json:
         show_json(_as_json(added, installation.currency))
         return
@@ -117,8 +140,28 @@ def one_tax_percent(installation: Installation) -> Decimal | None:
     return settings.tax_percent if settings.tax_point == "top-up" else None
 
 
-def _explain(one: Problem) -> str:
-    return f"{_OPTIONS[one.field]}: {one.why}"
+def _refusal(found: Sequence[Problem], rows: list[int]) -> WrongArgument:
+    """Name the options; bands are counted as they were typed."""
+    words = []
+    for one in found:
+        numbers = " and ".join(str(rows[number - 1]) for number in one.bands)
+        why = f"bands {numbers} overlap" if len(one.bands) > 1 else one.why
+        words.append(f"{_OPTIONS[one.field]}: {why}")
+    return WrongArgument("; ".join(words) + ".")
+
+
+@commands.command()
+def default(name: Name, *, as_json: Json = False) -> None:
+    """Let a tariff apply wherever no other one is assigned, from the next transaction on."""
+    with opened() as installation:
+        with installation.database.unit_of_work() as connection:
+            newest = newest_version(connection, name)
+            if newest is None or not make_default(connection, newest.tariff_id):
+                raise Refusal(_unknown(name))
+        if as_json:
+            show_json({"default": name})
+            return
+        say(f"{name} is the default: it applies wherever no other one is assigned, from the next transaction on.")
 
 
 @commands.command("list")

@@ -41,6 +41,9 @@ def test_a_tariff_with_everything_is_stored_as_typed(csms: Csms) -> None:
         (("--band", "night 22:00-24:00 someday 0.20"), "names no weekdays"),
         (("--band", "night 22:00-24:00 mon-sun -0.20"), "six decimals"),
         (("--band", "night"), "such as"),
+        (("--band", "a 22:00-06:00 mon 0.1", "--band", "b 05:00-07:00 tue 0.1"), "bands 1 and 2 overlap"),
+        (("--start-fee", "-1"), "--start-fee"),
+        (("--maximum", "1.234"), "--maximum"),
         (("--band", "a 10:00-12:00 mon 0.1", "--band", "b 11:00-13:00 mon-fri 0.1"), "bands 1 and 2 overlap"),
         (("--minimum", "5", "--maximum", "4"), "--maximum"),
         (("--idle-grace", "5"), "--per-idle-minute"),
@@ -55,6 +58,30 @@ def test_a_tariff_with_everything_is_stored_as_typed(csms: Csms) -> None:
 def test_a_wrong_tariff_is_refused_with_its_option_named(csms: Csms, words: tuple[str, ...], named: str) -> None:
     assert named in csms("tariff", "add", "Day", "--per-kwh", "0.35", *words, status=2).err
     assert csms("tariff", "list", "--json").json == []
+
+
+def test_what_a_new_tariff_would_cost_is_told_before_it_is_stored(csms: Csms) -> None:
+    words = ("tariff", "add", "Day", "--per-kwh", "0.40", "--per-idle-minute", "0.10", "--idle-grace", "10")
+    night = ("--band", "night 22:00-06:00 mon-sun 0.20")
+    told = csms(*words, *night, "--preview", "10/60/15 @2026-12-01 21:30", "--json").json
+    assert (told["version"], told["total"]) == (1, "3.50")  # 5 kWh on each side of 22:00, and 5 idle minutes
+    assert "4.00" in csms(*words, "--preview", "10/60").out
+    assert csms("tariff", "list", "--json").json == []
+    for wrong in ("10/60/15/1", "/60", "ten", "10 @later"):
+        assert "--preview" in csms(*words, "--preview", wrong, status=2).err
+    assert "--maximum" in csms(*words, "--minimum", "2", "--maximum", "1", "--preview", "1", status=2).err
+
+
+def test_the_default_is_chosen_and_names_that_look_the_same_are_one(csms: Csms) -> None:
+    csms("tariff", "add", "Day", "--per-kwh", "0.35")
+    csms("tariff", "add", "Night", "--per-kwh", "0.20")
+    assert "write it like that" in csms("tariff", "add", "DAY", "--per-kwh", "0.1", status=2).err
+    csms("tariff", "default", "Night")
+    assert [one["name"] for one in csms("tariff", "list", "--json").json if one["default"]] == ["Night"]
+    csms("tariff", "default", "Noon", status=1)
+    for kind in (("site",), ("desk",), ("group", "station"), ("group", "account")):
+        csms(*kind, "add", "Harbour")
+        assert "already" in csms(*kind, "add", "harbour", status=1).err
 
 
 def test_versions_follow_each_other_without_gap_and_overlap(csms: Csms) -> None:
@@ -190,6 +217,9 @@ def test_a_group_of_accounts_has_limits_places_and_cards(csms: Csms) -> None:
         (("set", "Nobody"), 1, "no account group Nobody"),
         (("add", "Staff"), 1, "already"),
         (("set", "Staff", "--daily-spend", "-1"), 2, "zero or more"),
+        (("set", "Staff", "--daily-spend", "x"), 2, "--daily-spend"),
+        (("set", "Staff", "--minimum-start-credit", "20", "--maximum-balance", "10"), 2, "nobody of the group"),
+        (("set", "Staff", "--minimum-start-credit", "2000"), 2, "--minimum-start-credit"),
         (("set", "Staff", "--simultaneous", "0"), 2, "--simultaneous"),
         (("set", "Staff", "--allow", "Nowhere"), 1, "no station group Nowhere"),
         (("set", "Staff", "--card", "0499"), 1, "no sold card 0499"),

@@ -4,13 +4,13 @@ A version is never edited: a changed price is a new version, and a transaction k
 """
 
 import msgspec
-from sqlalchemy import Connection, false, select, true, update
+from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from csms.billing.account_groups import AccountGroupView, list_account_groups
-from csms.billing.models import installation, tariff
-from csms.billing.price_lists import PriceList, find_version, in_force, list_tariffs
+from csms.billing.bands import joined
+from csms.billing.price_lists import PriceList, find_version, in_force, list_tariffs, make_default
 from csms.billing.tariffs import Charge, example, price
 from csms.charging import assignments
 from csms.charging.assignments import COUNTED, Assignment, Scope, times_used
@@ -52,6 +52,7 @@ async def _page(visit: Visit, form: Form, *, status: int = 200) -> Response:
         status=status,
         shown=shown,
         examples={one.tariff_id: _example(visit, one) for one in shown.tariffs},
+        joined=joined,
         example_wh=_EXAMPLE_WH,
         example_s=_EXAMPLE_S,
         form=form,
@@ -115,18 +116,9 @@ async def show_one(visit: Visit) -> Response:
 async def choose_default(visit: Visit) -> Response:
     """Let a tariff apply at every station that has none of its own, from the next transaction on."""
     tariff_id = visit.path_number("tariff_id")
-    await visit.write(lambda connection: _make_default(connection, tariff_id))
+    if not await visit.write(lambda connection: make_default(connection, tariff_id)):
+        raise HTTPException(404, "There is no such tariff.")
     return visit.go("/tariffs", done="default")
-
-
-def _make_default(connection: Connection, tariff_id: int) -> None:
-    connection.execute(select(installation.c.id).with_for_update())  # one at a time, on PostgreSQL too
-    connection.execute(update(tariff).where(tariff.c.is_default == true()).values(is_default=false()))
-    changed = connection.execute(
-        update(tariff).where(tariff.c.id == tariff_id).values(is_default=true()).returning(tariff.c.id)
-    ).first()
-    if changed is None:
-        raise HTTPException(404, "There is no such tariff.")  # and the unit of work leaves the default as it was
 
 
 async def assign(visit: Visit) -> Response:
