@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from csms.billing.bands import DAYS, MINUTES_PER_DAY, Band
+from csms.billing.bands import DAYS, MINUTES_PER_DAY, Band, joined
 from csms.billing.tariffs import Tariff
 from csms.billing.wall_clock import WEEKDAYS, write_clock, write_weekdays
 
@@ -65,13 +65,16 @@ def draw_week(tariff: Tariff) -> Week:
     """Draw what applies in a week on the wall clock of the tariff's zone; bands that make no sense are left out."""
     blocks = [_block(day, 0, MINUTES_PER_DAY, 0, "") for day in DAYS]
     legend = [LegendLine(0, "Otherwise", "", tariff.rate_per_kwh, tariff.rate_per_minute)]
-    names = list(dict.fromkeys(band.name for band in tariff.bands))
-    for band in tariff.bands:
-        if not 0 <= band.begin_minute < band.end_minute <= MINUTES_PER_DAY:
-            continue
-        colour = 1 + names.index(band.name) % _COLOURS  # a night in two parts is one night
-        blocks += [_block(day, band.begin_minute, band.end_minute, colour, band.name) for day in band.weekdays]
-        legend.append(LegendLine(colour, band.name, _when(band), band.rate_per_kwh, band.rate_per_minute))
+    bands = tuple(one for one in tariff.bands if 0 <= one.begin_minute < one.end_minute <= MINUTES_PER_DAY)
+    names = list(dict.fromkeys(band.name for band in bands))
+    colours = {name: 1 + number % _COLOURS for number, name in enumerate(names)}
+    for band in bands:
+        blocks += [
+            _block(day, band.begin_minute, band.end_minute, colours[band.name], band.name) for day in band.weekdays
+        ]
+    for band in joined(bands):  # a night in two parts is one night, as it was typed
+        line = LegendLine(colours[band.name], band.name, _when(band), band.rate_per_kwh, band.rate_per_minute)
+        legend.append(line)
     return Week(
         tuple(blocks),
         tuple(Mark(_top(day) + _ROW - 7, WEEKDAYS[day].capitalize()) for day in DAYS),
