@@ -10,21 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from chargepoint_sim import display
 from chargepoint_sim.meter import ENERGY, MEASURANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Kind = Literal["bool", "int", "measurands", "key", "text"]
+Kind = Literal["bool", "int", "measurands", "key", "text", "price", "offset", "moment"]
 Answer = Literal["Accepted", "Rejected", "RebootRequired", "NotSupported"]
 KEY_BYTES_MIN, KEY_BYTES_MAX = 8, 20
 TEXT_LIMIT = 500
 FEATURE_PROFILES = "Core,FirmwareManagement,LocalAuthListManagement,Reservation,SmartCharging,RemoteTrigger"
+SHOWS_COST, PRICE_TEXT = "CustomDisplayCostAndPrice", "DefaultPriceText,"
 
 
 @dataclass(frozen=True)
 class Key:
-    """One configuration key. maximum: for numbers. reboot: takes effect after the next boot only."""
+    """One configuration key. maximum: for numbers. reboot: takes effect after the next boot only. display: of a station
+    that shows costs.
+    """
 
     name: str
     kind: Kind
@@ -33,6 +37,7 @@ class Key:
     reboot: bool = False
     secret: bool = False
     maximum: int = 2**31 - 1
+    display: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class KeyValue:
 
 
 def _keys(connectors: int) -> tuple[Key, ...]:
-    return (*_core_keys(connectors), *_profile_keys(), *_security_keys())
+    return (*_core_keys(connectors), *_profile_keys(), *_security_keys(), *_display_keys())
 
 
 def _core_keys(connectors: int) -> tuple[Key, ...]:
@@ -117,16 +122,24 @@ def _security_keys() -> tuple[Key, ...]:
     )
 
 
+def _display_keys() -> tuple[Key, ...]:
+    """The keys of prices and costs (California Pricing), of a station that is built with CustomDisplayCostAndPrice."""
+    return (
+        Key("CustomIdleFeeAfterStop", "bool", "false", display=True),
+        Key("CustomMultiLanguageMessages", "bool", "false", readonly=True, display=True),
+        Key("DefaultPrice", "price", "", display=True),
+        Key("Language", "text", "en", display=True),
+        Key("NextTimeOffsetTransitionDateTime", "moment", "", display=True),
+        Key("SupportedLanguages", "text", "en", readonly=True, display=True),
+        Key("TimeOffset", "offset", "", display=True),
+        Key("TimeOffsetNextTransition", "offset", "", display=True),
+    )
+
+
 def _valid(key: Key, value: str) -> bool:
-    if key.kind == "bool":
-        return value.lower() in {"true", "false"}
     if key.kind == "int":
         return value.isascii() and value.isdigit() and int(value) <= key.maximum
-    if key.kind == "measurands":
-        return all(name in MEASURANDS for name in _listed(value))
-    if key.kind == "key":
-        return _is_key(value)
-    return len(value) <= TEXT_LIMIT
+    return len(value) <= TEXT_LIMIT and _KINDS[key.kind](value)
 
 
 def _is_key(value: str) -> bool:
@@ -140,6 +153,17 @@ def _listed(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+_KINDS: Mapping[str, Callable[[str], bool]] = {
+    "bool": lambda value: value.lower() in {"true", "false"},
+    "measurands": lambda value: all(name in MEASURANDS for name in _listed(value)),
+    "key": _is_key,
+    "text": lambda _value: True,
+    "price": display.is_default_price,
+    "offset": display.is_offset,
+    "moment": display.is_moment,
+}
+
+
 class Configuration:
     """The values of one station.
 
@@ -151,16 +175,16 @@ class Configuration:
         self._values = {name: key.default for name, key in self._keys.items()}
         for name, value in (stored or {}).items():
             key = self._keys.get(name.lower())
-            if key is not None and not key.readonly:
+            if (key is not None and not key.readonly) or name.startswith(PRICE_TEXT):
                 self._values[name.lower()] = value
         self.changed: Callable[[str], None] = lambda _name: None
         self.vetoes: dict[str, Callable[[str], bool]] = {}
 
     def change(self, name: str, value: str) -> Answer:
         """What ChangeConfiguration asks (5.3)."""
-        key = self._keys.get(name.lower())
+        key = self._known(name)
         if key is None:
-            return "NotSupported"
+            return self._change_text(name, value)
         if key.readonly or not _valid(key, value):
             return "Rejected"
         veto = self.vetoes.get(key.name.lower())
@@ -168,6 +192,24 @@ class Configuration:
             return "Rejected"
         self.put(key.name, value)
         return "RebootRequired" if key.reboot else "Accepted"
+
+    def _known(self, name: str) -> Key | None:
+        """A key that this station has: those of a display only where costs are shown."""
+        key = self._keys.get(name.lower())
+        return None if key is None or (key.display and not self.flag(SHOWS_COST)) else key
+
+    def _change_text(self, name: str, value: str) -> Answer:
+        """Take the default price in another language; such a key is reported when it is asked for by name only."""
+        prefix, language = name[: len(PRICE_TEXT)], name[len(PRICE_TEXT) :]
+        is_text = prefix.lower() == PRICE_TEXT.lower() and self.flag(SHOWS_COST)
+        if not is_text or not self.flag("CustomMultiLanguageMessages"):
+            return "NotSupported"
+        supported = {one.lower() for one in _listed(self["SupportedLanguages"])}
+        if language.lower() not in supported or len(value) > TEXT_LIMIT or not display.is_default_price_text(value):
+            return "Rejected"
+        self._values[name.lower()] = value
+        self.changed(name)
+        return "Accepted"
 
     def build_in(self, name: str, value: str) -> bool:
         """Give a key the value a station is built with; read-only ones too. False where it cannot have it."""
@@ -185,10 +227,12 @@ class Configuration:
 
     def report(self, names: list[str] | None) -> tuple[list[KeyValue], list[str]]:
         """What GetConfiguration answers (5.8): the known keys with their values, and the unknown ones."""
-        asked = names or [key.name for key in self._keys.values()]
-        known = [self._keys[name.lower()] for name in asked if name.lower() in self._keys]
+        asked = names or [key.name for key in self._keys.values() if self._known(key.name) is not None]
+        known = [key for name in asked if (key := self._known(name)) is not None]
         values = [KeyValue(key.name, key.readonly, None if key.secret else self[key.name]) for key in known]
-        return values, [name for name in asked if name.lower() not in self._keys]
+        texts = [name for name in asked if name.lower() not in self._keys and name.lower() in self._values]
+        values += [KeyValue(name, readonly=False, value=self[name]) for name in texts]
+        return values, [name for name in asked if self._known(name) is None and name not in texts]
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
@@ -208,4 +252,6 @@ class Configuration:
     def stored(self) -> dict[str, str]:
         """What differs from the defaults, for the state file."""
         changeable = (key for key in self._keys.values() if not key.readonly)
-        return {key.name: self[key.name] for key in changeable if self[key.name] != key.default}
+        values = {key.name: self[key.name] for key in changeable if self[key.name] != key.default}
+        texts = {name: value for name, value in self._values.items() if name not in self._keys}
+        return values | {PRICE_TEXT + name[len(PRICE_TEXT) :]: value for name, value in texts.items()}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from chargepoint_sim.display import FinalCost, RunningCost, UserPrice
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,21 +37,6 @@ class VendorMessage:
     vendor_id: str
     message_id: str | None
     data: str | None
-
-
-class Price(msgspec.Struct, frozen=True, rename="camel"):
-    """SetUserPrice: what a card charges for."""
-
-    id_token: str
-    price_text: str
-
-
-class Cost(msgspec.Struct, frozen=True, rename="camel"):
-    """RunningCost and FinalCost; amounts in the central system's currency."""
-
-    transaction_id: int
-    cost: float
-    price_text: str = ""
 
 
 class Vendors:
@@ -79,10 +66,11 @@ class Vendors:
         """California Pricing: a price before charging, the cost while and after it."""
         try:
             if message.message_id == "SetUserPrice":
-                self.display = msgspec.json.decode(message.data or "", type=Price).price_text
-            elif message.message_id in {"RunningCost", "FinalCost"}:
-                cost = msgspec.json.decode(message.data or "", type=Cost)
-                self.display = cost.price_text or f"{cost.cost:g}"
+                self.display = msgspec.json.decode(message.data or "", type=UserPrice).price_text
+            elif message.message_id == "RunningCost":
+                self.display = f"{msgspec.json.decode(message.data or '', type=RunningCost).cost:g}"
+            elif message.message_id == "FinalCost":
+                self.display = msgspec.json.decode(message.data or "", type=FinalCost).price_text
             else:
                 return VendorAnswer("UnknownMessageId")
         except msgspec.DecodeError as error:

@@ -114,10 +114,66 @@ async def test_a_station_with_a_display_shows_prices_and_costs(central: CentralS
 
         assert await send("SetUserPrice", json.dumps({"idToken": "A", "priceText": "0.45 per kWh"})) == "Accepted"
         assert station.vendors.display == "0.45 per kWh"
-        assert await send("RunningCost", json.dumps({"transactionId": 1, "cost": 3.31})) == "Accepted"
+        running = {
+            "transactionId": 1,
+            "timestamp": "2026-03-01T12:00:00Z",
+            "meterValue": 1234000,
+            "cost": 3.31,
+            "state": "Charging",
+            "chargingPrice": {"kWhPrice": 0.123},
+        }
+        assert await send("RunningCost", json.dumps(running)) == "Accepted"
         assert station.vendors.display == "3.31"
+        for wrong in ({"state": "Full"}, {"cost": "3.31"}, {"price": 1}, {"triggerMeterValue": {"atEnergyWh": 1}}):
+            assert await send("RunningCost", json.dumps(running | wrong)) == "Rejected"
+        for missing in running:
+            rest = {name: value for name, value in running.items() if name != missing}
+            assert await send("RunningCost", json.dumps(rest)) == "Rejected"
+        assert station.vendors.display == "3.31"
+        final = {"transactionId": 1, "cost": 4, "priceText": "4.00", "qrCodeText": "https://example.org/1"}
+        extra = [{"format": "UTF8", "language": "de", "content": "4,00"}]
+        assert await send("FinalCost", json.dumps(final | {"priceTextExtra": extra})) == "Accepted"
+        assert station.vendors.display == "4.00"
         assert await send("FinalCost", "{") == "Rejected"
         assert await send("Dance", "{}") == "UnknownMessageId"
+
+
+async def test_a_station_with_a_display_has_the_keys_of_prices_and_clocks(central: CentralSystem, make: Make) -> None:
+    async def change(key: str, value: str) -> str:
+        return str((await central.call("ChangeConfiguration", key=key, value=value))["status"])
+
+    price = json.dumps({"priceText": "0.15/kWh", "priceTextOffline": "offline", "chargingPrice": {"kWhPrice": 0.15}})
+    text = json.dumps({"priceText": "0,15/kWh", "priceTextOffline": "offline"})
+    async with make() as plain:
+        await plain.wait_online(5)
+        assert await change("DefaultPrice", price) == "NotSupported"
+        assert await change("DefaultPriceText,de", text) == "NotSupported"
+        assert "DefaultPrice" not in {one.key for one in plain.configuration.report(None)[0]}
+    built = {
+        "CustomDisplayCostAndPrice": "true",
+        "CustomMultiLanguageMessages": "true",
+        "SupportedLanguages": "en,de-DE",
+    }
+    async with make(configuration=built) as station:
+        await station.wait_online(5)
+        for key, good, bad in (
+            ("DefaultPrice", price, '{"priceTextOffline":"x"}'),
+            ("DefaultPriceText,de-DE", text, price),
+            ("TimeOffset", "-05:30", "UTC+2"),
+            ("TimeOffsetNextTransition", "+03:00", "3"),
+            ("NextTimeOffsetTransitionDateTime", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00"),
+            ("CustomIdleFeeAfterStop", "true", "yes"),
+        ):
+            assert await change(key, bad) == "Rejected"
+            assert await change(key, good) == "Accepted"
+            assert station.configuration[key] == good
+        assert await change("DefaultPriceText,de", text) == "Rejected"  # it lists de-DE
+        reported = await central.call("GetConfiguration")
+        assert "DefaultPriceText,de-DE" not in {one["key"] for one in reported["configurationKey"]}
+        named = await central.call("GetConfiguration", key=["DefaultPriceText,de-DE", "DefaultPriceText,fr"])
+        assert [one["value"] for one in named["configurationKey"]] == [text]
+        assert named["unknownKey"] == ["DefaultPriceText,fr"]
+        assert station.configuration.stored()["DefaultPriceText,de-de"] == text
 
 
 async def test_a_station_sends_data_of_its_own(central: CentralSystem, station: Station) -> None:
