@@ -7,12 +7,13 @@ import msgspec
 import pytest
 from sqlalchemy import insert, select
 
-from csms.charging import models, overview
+from csms.charging import models
 from csms.charging.prepaid_settings import MOST_OTHER_KEYS
 from csms.charging.setting_facts import Setting
 from csms.charging.settings_plan import read_changes
 from csms.charging.settings_view import change_group_settings
 from csms.charging.stations import AddChargePoint
+from csms.commands.history import CommandFilter, list_commands
 from tests.web.portal import PortalWorld
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -71,7 +72,7 @@ async def test_what_is_wrong_stands_on_the_station_and_in_the_list_and_is_escape
     assert "<b>true" not in response.text
     assert "HeartbeatInterval" not in browser.text
     await browser.get(f"/stations/{STATION}/settings")
-    for text in ("HeartbeatInterval", "NumberOfConnectors", "does not have", "Refused"):
+    for text in ("HeartbeatInterval", "as good", "NumberOfConnectors", "1 other key", "does not have", "Refused"):
         assert text in browser.text
     await browser.get("/settings")
     assert "LocalPreAuthorize" in browser.text
@@ -86,7 +87,7 @@ async def test_an_operator_asks_for_a_check_once(stocked: PortalWorld) -> None:
     await browser.post(f"/stations/{STATION}/settings/check")
     assert "on its way already" in browser.text
     with stocked.database.reading() as connection:
-        commands = overview.list_commands(connection, STATION, limit=10)
+        commands = list_commands(connection, CommandFilter(STATION), limit=10)
     assert [(one.action, one.requested_by.startswith("settings: ")) for one in commands] == [("GetConfiguration", True)]
 
 
