@@ -12,8 +12,16 @@ import msgspec
 import typer
 
 from csms import clock
-from csms.billing.money import format_amount
-from csms.billing.receipts import DeskReceipt, find_entry_id, find_receipt, list_receipts, masked, note_print
+from csms.billing.money import Currency, format_amount
+from csms.billing.receipts import (
+    DeskReceipt,
+    Settlement,
+    find_entry_id,
+    find_receipt,
+    list_receipts,
+    masked,
+    note_print,
+)
 from csms.charging.charge_receipts import ChargeReceipt, find_charge_receipt, transaction_of
 from csms.charging.display_texts import Language
 from csms.cli.desks import find_desk
@@ -172,9 +180,11 @@ def _as_json(one: DeskReceipt | ChargeReceipt, document: Document, installation:
             "balance_before": format_amount(one.balance_before_minor, currency),
             "balance_after": format_amount(one.balance_after_minor, currency),
         }
-    taken = one.settlement
-    return shared | {
-        "entry_id": taken.entry_id,
+    return shared | _charge_as_json(one, currency) | _taken_as_json(one.settlement, currency)
+
+
+def _charge_as_json(one: ChargeReceipt, currency: Currency) -> dict[str, object]:
+    return {
         "transaction_id": one.one.transaction_id,
         "station": one.one.charge_point,
         "connector": one.one.connector_id,
@@ -197,6 +207,12 @@ def _as_json(one: DeskReceipt | ChargeReceipt, document: Document, installation:
             }
             for line in one.lines
         ],
+    }
+
+
+def _taken_as_json(taken: Settlement, currency: Currency) -> dict[str, object]:
+    return {
+        "entry_id": taken.entry_id,
         "total": format_amount(taken.total_minor, currency),
         "tax": format_amount(taken.tax_minor, currency),
         "balance_before": format_amount(taken.balance_before_minor, currency),
