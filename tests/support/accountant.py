@@ -1,0 +1,116 @@
+"""An accountant who trusts nobody: plain arithmetic over an installation's rows, without its rules or its verifier.
+
+Every amount that stands in two places is one amount; what a start and a stop told is what is charged, once, for its
+price; whatever waits is in the queue of a person, who can decide it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from csms.billing.models import hold, journal_entry, ledger_account, transfer
+from csms.charging.models import charging_transaction, review_item
+from csms.charging.reviews import choices_for
+from csms.charging.transactions import StartTransaction, StopTransaction
+
+Rows = list[Mapping[str, Any]]
+
+_UNDECIDED = {"implausible energy", "meter stop below meter start", "no account"}
+_HALF = Fraction(1, 2)
+
+
+def look(connection: Connection, starts: Mapping[str, StartTransaction], stops: Mapping[str, StopTransaction]) -> None:
+    """Look at everything; `starts` and `stops` are what stations said, by their keys."""
+    transactions, items, holds, entries, transfers, accounts = (
+        list(connection.execute(select(table)).mappings())
+        for table in (charging_transaction, review_item, hold, journal_entry, transfer, ledger_account)
+    )
+    _money_is_moved_once(entries, transfers, accounts)
+    taken = _taken(entries, transfers, {one["id"]: one["account_id"] for one in transactions})
+    for one in transactions:
+        charged = one["state"] == "ended" and one["uncharged_reason"] is None
+        assert taken["settle", one["id"]] == ([one["cost_minor"]] if charged else []), one
+        if one["state"] == "ended" and "reviewed:" not in one["flags"]:
+            _what_was_said_is_charged(one, starts[one["natural_key"]], stops[one["stop_key"]])
+        if charged and one["corrected_energy_wh"] is None:
+            _the_price_is_right(one, one["cost_minor"], one["energy_wh"], one["ended_at"])
+        if one["corrected_energy_wh"] is not None and one["tariff_json"]:
+            paid = sum(taken["settle", one["id"]]) + sum(taken["adjustment", one["id"]])
+            _the_price_is_right(one, paid, one["corrected_energy_wh"], one["corrected_ended_at"])
+    _what_waits_is_in_the_queue(transactions, items, holds)
+
+
+def _money_is_moved_once(entries: Rows, transfers: Rows, accounts: Rows) -> None:
+    """Every transfer belongs to an entry, all of them come to nothing, and the accounts stand where they lead."""
+    known = {one["id"] for one in entries}
+    moved: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for one in transfers:
+        assert one["entry_id"] in known
+        assert one["amount_minor"] > 0
+        moved[one["debit_account_id"]][0] += one["amount_minor"]
+        moved[one["credit_account_id"]][1] += one["amount_minor"]
+    assert sum(debits - credits_ for debits, credits_ in moved.values()) == 0
+    for one in accounts:
+        assert moved[one["id"]] == [one["debits_minor"], one["credits_minor"]], one
+    keys = Counter(one["idempotency_key"] for one in entries)
+    assert set(keys.values()) <= {1}
+
+
+def _taken(entries: Rows, transfers: Rows, payers: Mapping[int, int]) -> dict[tuple[str, int], list[int]]:
+    """Return what each entry of a transaction took from the account that pays for it, by event and transaction."""
+    of_entry: Counter[tuple[int, int]] = Counter()
+    for one in transfers:
+        of_entry[one["entry_id"], one["debit_account_id"]] += one["amount_minor"]
+        of_entry[one["entry_id"], one["credit_account_id"]] -= one["amount_minor"]
+    taken = defaultdict(list)
+    for one in entries:
+        if one["reference"] is not None:
+            taken[one["event"], one["reference"]].append(of_entry[one["id"], payers[one["reference"]]])
+    return taken
+
+
+def _what_was_said_is_charged(one: Mapping[str, Any], begun: StartTransaction, said: StopTransaction) -> None:
+    """What no person looked at is charged for the energy between its own start and its own stop."""
+    assert begun.charge_point_id == said.charge_point_id == one["charge_point_id"]
+    assert (one["meter_start_wh"], one["meter_stop_wh"]) == (begun.meter_start_wh, said.meter_stop_wh)
+    if one["uncharged_reason"] is None:
+        assert one["energy_wh"] > 0
+        told_wh = said.meter_stop_wh - begun.meter_start_wh
+        assert one["energy_wh"] == told_wh or "last reading used" in one["flags"], one
+
+
+def _the_price_is_right(one: Mapping[str, Any], paid: int, energy_wh: int, ended_at: datetime) -> None:
+    """Where the price depends on energy and time alone, it is what pencil and paper give."""
+    tariff = msgspec.json.decode(one["tariff_json"])
+    if tariff["bands"] or Decimal(tariff["rate_per_idle_minute"]) or one["unplugged_at"] is not None:
+        return
+    energy = max(0, energy_wh - tariff["free_wh"]) * Fraction(tariff["rate_per_kwh"]) / 10
+    passed_s = max(0, int((ended_at - one["started_at"]).total_seconds()))
+    time = passed_s * Fraction(tariff["rate_per_minute"]) * 100 / 60
+    cost = (energy + _HALF).__floor__() + (time + _HALF).__floor__() + tariff["start_fee_minor"]
+    cost = max(cost, tariff["minimum_minor"])
+    cost = cost if tariff["maximum_minor"] is None else min(cost, tariff["maximum_minor"])
+    assert paid == (cost if energy_wh else 0), one
+
+
+def _what_waits_is_in_the_queue(transactions: Rows, items: Rows, holds: Rows) -> None:
+    """Nothing is in suspense that nobody is asked about, and whoever is asked can decide."""
+    by_id = {one["id"]: one for one in transactions}
+    asked = [one for one in items if one["resolved_at"] is None]
+    about = {one["transaction_id"] for one in asked}
+    for one in transactions:
+        waits = one["state"] == "orphaned" or one["uncharged_reason"] in _UNDECIDED
+        assert not waits or one["id"] in about, one
+    for one in holds:
+        assert one["state"] != "open" or by_id[one["reference"]]["state"] == "open" or one["reference"] in about
+    for item in asked:
+        one = by_id.get(item["transaction_id"], {"state": None, "uncharged_reason": None, "account_id": None})
+        has_account = one["account_id"] is not None
+        choices = choices_for(one["state"], one["uncharged_reason"], has_account=has_account, kind=item["kind"])
+        assert choices or one["state"] == "open", item
