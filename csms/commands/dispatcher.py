@@ -22,6 +22,7 @@ from csms.charging.engine import Engine
 from csms.charging.facts import Command
 from csms.clock import monotonic_s
 from csms.commands.answers import CommandUnsendable, judge, write_call
+from csms.commands.rounds import every
 from csms.connections import Connections, Link
 from csms.db import Database
 from csms.errors import CsmsError
@@ -75,14 +76,11 @@ class Dispatcher:
 
     async def poll(self) -> None:
         """Find commands that another process queued, for ever."""
-        while True:
-            await asyncio.sleep(self._poll_s)
-            if not self._engine.available or not len(self._connections):
-                continue
-            try:
-                self.ring(await asyncio.to_thread(self._waiting))
-            except Exception:  # the next poll tries again; the database's state is logged by the engine
-                log.warning("commands cannot be polled", exc_info=True)
+        await every(self._poll_s, self._engine, self._look, "commands cannot be polled")
+
+    async def _look(self) -> None:
+        if len(self._connections):
+            self.ring(await asyncio.to_thread(self._waiting))
 
     def _waiting(self) -> set[int]:
         with self._database.reading() as connection:

@@ -7,16 +7,14 @@ of a command is `charging.command_ends`' matter.
 import asyncio
 from datetime import datetime, timedelta
 
-import structlog
 from sqlalchemy import and_, bindparam, or_, select
 
 from csms.charging import models
 from csms.charging.command_ends import ExpireCommands
 from csms.charging.engine import Engine
 from csms.clock import Clock
+from csms.commands.rounds import every
 from csms.db import Database
-
-log = structlog.get_logger()
 
 _EVERY_S = 10.0
 _AT_ONCE = 200
@@ -50,14 +48,7 @@ class Expiry:
 
     async def run(self) -> None:
         """Look again and again, for ever."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            if not self._engine.available:
-                continue
-            try:
-                await self.sweep()
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("commands cannot be expired", exc_info=True)
+        await every(self._every_s, self._engine, self.sweep, "commands cannot be expired")
 
     async def sweep(self) -> int:
         """Decide what is due and return how many commands that were."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from csms.clock import Clock
 from csms.commands.files import FirmwareUpdate, links_of, update_firmware
+from csms.commands.rounds import every
 from csms.db import is_storage_failure
 from csms.errors import StorageUnavailable
 from csms.installation import Installation
@@ -59,14 +60,7 @@ class FileWork:
 
     async def run(self) -> None:
         """Do what is due, for ever."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            if not self._engine.available:
-                continue
-            try:
-                await self.look()
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("file transfers cannot be looked after", exc_info=True)
+        await every(self._every_s, self._engine, self.look, "file transfers cannot be looked after")
 
     async def look(self) -> None:
         """Do once what is due."""

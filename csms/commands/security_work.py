@@ -16,6 +16,7 @@ from csms.charging.facts import Alarm, AlarmOver
 from csms.charging.stations import SecurityProfile
 from csms.clock import Clock
 from csms.commands import certificate_acts
+from csms.commands.rounds import every
 from csms.config import Settings
 from csms.connections import Connections
 from csms.db import any_of
@@ -36,6 +37,7 @@ _ASKED_AGAIN = timedelta(days=1)
 _LISTS_EVERY = timedelta(days=7)
 _KEYED: tuple[SecurityProfile, ...] = (1, 2)
 _BUILT_IN = "built-in authority"
+_UNSIGNED = "requests for certificates cannot be signed"
 _LOOKED_BACK = timedelta(minutes=5)
 _POLICY_VIOLATION, _PROVE_AGAIN = 1008, "connect again and prove who you are"  # RFC 6455, 7.4.1
 _cp, _station, _command = models.charge_point.c, tables.station_security.c, models.command.c
@@ -104,18 +106,15 @@ class SecurityWork:
 
     async def sign(self) -> None:
         """Sign what waits, for ever."""
-        while True:
-            await asyncio.sleep(self._settings.command_poll_s)
-            if not self._engine.available:
-                continue
-            try:
-                for issued in await asyncio.to_thread(self._sign_waiting):
-                    await self._engine.submit(issued)
-            except ConfigurationError as error:
-                log.warning("requests for certificates cannot be signed", error=str(error))
-                await asyncio.sleep(self._every_s)
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("requests for certificates cannot be signed", exc_info=True)
+        await every(self._settings.command_poll_s, self._engine, self._sign, _UNSIGNED)
+
+    async def _sign(self) -> None:
+        try:
+            for issued in await asyncio.to_thread(self._sign_waiting):
+                await self._engine.submit(issued)
+        except ConfigurationError as error:
+            log.warning(_UNSIGNED, error=str(error))
+            await asyncio.sleep(self._every_s)
 
     def _sign_waiting(self) -> list[IssueCertificate]:
         """Sign the oldest requests that wait; none where there is no authority here."""
@@ -146,17 +145,13 @@ class SecurityWork:
 
     async def watch(self) -> None:
         """Close the links here that would have to prove anew who is there, for ever; also for what other nodes did."""
-        while True:
-            await asyncio.sleep(self._settings.command_poll_s)
-            if not self._engine.available or not len(self._connections):
-                continue
-            try:
-                await self.close_outdated()
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("links that are to be closed cannot be found", exc_info=True)
+        what = "links that are to be closed cannot be found"
+        await every(self._settings.command_poll_s, self._engine, self.close_outdated, what)
 
     async def close_outdated(self) -> None:
         """Close the links whose key, certificate or profile was changed by somebody while they were open."""
+        if not len(self._connections):
+            return
         links = [
             link
             for charge_point_id, connection_id in await asyncio.to_thread(self._outdated)
@@ -173,14 +168,7 @@ class SecurityWork:
 
     async def run(self) -> None:
         """Change keys, ask for new requests and raise alarms in time, for ever."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            if not self._engine.available:
-                continue
-            try:
-                await self.look()
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("the security of links cannot be looked at", exc_info=True)
+        await every(self._every_s, self._engine, self.look, "the security of links cannot be looked at")
 
     async def look(self) -> None:
         """Do what is due now."""

@@ -6,17 +6,15 @@ When one is due stands in its row, so a restart or another node forgets none. De
 
 import asyncio
 
-import structlog
 from sqlalchemy import bindparam, or_, select
 
 from csms.charging import models
 from csms.charging.settings_plan import CheckSettings
 from csms.clock import Clock
+from csms.commands.rounds import every
 from csms.connections import Connections
 from csms.db import any_of
 from csms.installation import Installation
-
-log = structlog.get_logger()
 
 _EVERY_S = 30.0
 _PER_LOOK = 20  # checks begun together, so that a restart does not ask a whole fleet at the same moment
@@ -48,15 +46,13 @@ class SettingsChecks:
 
     async def run(self) -> None:
         """Begin the checks that are due, for ever."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            if not self._engine.available or not len(self._connections):
-                continue
-            try:
-                for charge_point_id in await asyncio.to_thread(self._due):
-                    await self._engine.submit(CheckSettings(charge_point_id))
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("settings cannot be checked", exc_info=True)
+        await every(self._every_s, self._engine, self._look, "settings cannot be checked")
+
+    async def _look(self) -> None:
+        if not len(self._connections):
+            return
+        for charge_point_id in await asyncio.to_thread(self._due):
+            await self._engine.submit(CheckSettings(charge_point_id))
 
     def _due(self) -> list[int]:
         """Return connected charge points that are due, the longest first."""

@@ -6,17 +6,14 @@ process that holds its socket; reservations by every process, which does no harm
 
 import asyncio
 
-import structlog
-
 from csms.clock import Clock
+from csms.commands.rounds import every
 from csms.connections import Connections
 from csms.db import Database
 from csms.installation import Installation
 from csms.operations import local_lists_store, reservations_views
 from csms.operations.local_lists_keeping import KeepList
 from csms.operations.reservations import ExpireReservations
-
-log = structlog.get_logger()
 
 _EVERY_S = 15.0
 _PER_LOOK = 500
@@ -37,14 +34,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Look, for ever."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            if not self._engine.available:
-                continue
-            try:
-                await self.look()
-            except Exception:  # the next look tries again; the database's state is logged by the engine
-                log.warning("upkeep failed", exc_info=True)
+        await every(self._every_s, self._engine, self.look, "upkeep failed")
 
     async def look(self) -> None:
         """Hand to the engine what is due now."""
