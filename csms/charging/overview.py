@@ -1,4 +1,4 @@
-"""What people read of the energy: stations, connectors, transactions, readings, commands, refusals.
+"""What people read of the energy: stations, connectors, transactions, readings, refusals.
 
 Reads only, for the portal and the command line; every list has a limit. Energy in Wh, power in W, cost in minor units.
 """
@@ -130,23 +130,6 @@ class UnknownStationView(msgspec.Struct, frozen=True):
     attempts: int
     first_seen_at: datetime
     last_seen_at: datetime
-
-
-class CommandView(msgspec.Struct, frozen=True):
-    """A command and what became of it."""
-
-    command_id: int
-    action: str
-    payload_json: str
-    state: str
-    requested_by: str
-    attempts: int
-    created_at: datetime
-    expires_at: datetime
-    sent_at: datetime | None
-    answered_at: datetime | None
-    answer_json: str | None
-    failure: str | None
 
 
 class RefusalView(msgspec.Struct, frozen=True):
@@ -348,27 +331,6 @@ def list_unknown_stations(connection: Connection, *, limit: int) -> list[Unknown
         as_fact(UnknownStationView, row)
         for row in connection.execute(statement.order_by(unknown.last_seen_at.desc()).limit(limit))
     ]
-
-
-def list_commands(connection: Connection, charge_point_id: int, *, limit: int, offset: int = 0) -> list[CommandView]:
-    """Return the commands of a charge point, newest first."""
-    command = models.command.c
-    statement = select(
-        command.id,
-        command.action,
-        command.payload_json,
-        command.state,
-        command.requested_by,
-        command.attempts,
-        command.created_at,
-        command.expires_at,
-        command.sent_at,
-        command.answered_at,
-        command.answer_json,
-        command.failure,
-    ).where(command.charge_point_id == charge_point_id)
-    rows = connection.execute(statement.order_by(command.id.desc()).limit(limit).offset(offset))
-    return [as_fact(CommandView, row) for row in rows]
 
 
 def list_refusals(connection: Connection, *, id_tag: str | None = None, limit: int) -> list[RefusalView]:

@@ -27,6 +27,7 @@ class CommandRow(msgspec.Struct, frozen=True):
     payload_json: str
     state: str
     requested_by: str
+    transaction_id: int | None
     attempts: int
     created_at: datetime
     expires_at: datetime
@@ -100,6 +101,7 @@ _ROWS = select(
     _command.payload_json,
     _command.state,
     _command.requested_by,
+    _command.transaction_id,
     _command.attempts,
     _command.created_at,
     _command.expires_at,
@@ -120,9 +122,13 @@ def find_command(connection: Connection, command_id: int) -> CommandRow | None:
     return None if row is None else as_fact(CommandRow, row)
 
 
-def list_commands(connection: Connection, wanted: CommandFilter, *, limit: int, offset: int = 0) -> list[CommandRow]:
-    """Return commands, the newest first."""
+def list_commands(
+    connection: Connection, wanted: CommandFilter, *, before: int | None = None, limit: int, offset: int = 0
+) -> list[CommandRow]:
+    """Return commands, the newest first, of those before a number where one is given."""
     statement = _ROWS.where(_fits(wanted)).order_by(_command.id.desc()).limit(limit).offset(offset)
+    if before is not None:
+        statement = statement.where(_command.id < before)
     return [as_fact(CommandRow, row) for row in connection.execute(statement)]
 
 

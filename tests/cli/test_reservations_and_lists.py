@@ -2,10 +2,10 @@
 
 import msgspec
 
-from csms.charging import overview
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.stations import AddChargePoint
 from csms.cli.opening import opened
+from csms.commands.history import CommandFilter, list_commands
 from tests.cli.conftest import Csms
 
 TAG, OTHER = "04A1B2C3", "04D5E6F7"
@@ -30,7 +30,7 @@ def _answer(text: str, state: str = "accepted") -> dict[str, object]:
 
 def _actions() -> list[str]:
     with opened() as installation, installation.database.reading() as connection:
-        return [one.action for one in overview.list_commands(connection, 1, limit=10)]
+        return [one.action for one in list_commands(connection, CommandFilter(1), limit=10)]
 
 
 def test_a_reservation_is_asked_for_listed_and_cancelled(csms: Csms) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from csms.charging.command_queue import AnswerCommand, ClaimCommand, QueueCommand
-from csms.charging.overview import CommandView
+from csms.commands.history import CommandRow
 from csms.commands.remote import remote_start, remote_stop
 from csms.config import Settings
 from csms.installation import open_installation
@@ -26,7 +26,7 @@ def states(world: World, charge_point_id: int = CP1) -> list[str]:
     return [one.state for one in world.commands(charge_point_id)[::-1]]
 
 
-def last(world: World) -> CommandView:
+def last(world: World) -> CommandRow:
     """Return the newest command of CP1."""
     return world.commands()[0]
 

@@ -24,6 +24,7 @@ from csms.charging import models, overview, review_views, stations
 from csms.charging.engine import Input
 from csms.charging.guards import Guards
 from csms.charging.overview import TransactionView
+from csms.commands import history
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
 from csms.connections import Connections
@@ -127,10 +128,10 @@ class World:
         with self.database.reading() as connection:
             return overview.list_readings(connection, transaction_id)
 
-    def commands(self, charge_point_id: int = 1) -> list[overview.CommandView]:
+    def commands(self, charge_point_id: int = 1) -> list[history.CommandRow]:
         """Return a station's commands, newest first."""
         with self.database.reading() as connection:
-            return overview.list_commands(connection, charge_point_id, limit=100)
+            return history.list_commands(connection, history.CommandFilter(charge_point_id), limit=100)
 
     def review_items(self) -> list[review_views.ReviewView]:
         """Return what waits for a person."""

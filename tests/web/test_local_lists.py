@@ -6,10 +6,11 @@ from sqlalchemy import select
 from csms import clock
 from csms.billing import account_groups
 from csms.billing.account_groups import AccountLimits
-from csms.charging import groups, overview
+from csms.charging import groups
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.groups import StationPolicy
 from csms.charging.stations import AddChargePoint
+from csms.commands.history import CommandFilter, list_commands
 from csms.operations.local_lists_models import local_list, local_list_card, local_list_target
 from tests.web.portal import CARD, PortalWorld
 
@@ -32,7 +33,7 @@ async def _furnish(portal: PortalWorld) -> None:
 
 def _actions(portal: PortalWorld) -> list[str]:
     with portal.database.reading() as connection:
-        return [one.action for one in overview.list_commands(connection, STATION, limit=20)]
+        return [one.action for one in list_commands(connection, CommandFilter(STATION), limit=20)]
 
 
 async def _answer(portal: PortalWorld, text: str) -> None:

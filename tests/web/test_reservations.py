@@ -8,9 +8,10 @@ import pytest
 
 from csms import clock
 from csms.billing.cards import JoinCard
-from csms.charging import overview, sites
+from csms.charging import sites
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
 from csms.charging.stations import AddChargePoint
+from csms.commands.history import CommandFilter, CommandRow, list_commands
 from csms.commands.requests import ask
 from tests.web.portal import CARD, PortalWorld
 
@@ -30,9 +31,9 @@ async def _furnish(portal: PortalWorld) -> None:
         sites.move_station(connection, charge_point_id=STATION, site_id=1)
 
 
-def _commands(portal: PortalWorld) -> list[overview.CommandView]:
+def _commands(portal: PortalWorld) -> list[CommandRow]:
     with portal.database.reading() as connection:
-        return overview.list_commands(connection, STATION, limit=20)
+        return list_commands(connection, CommandFilter(STATION), limit=20)
 
 
 async def _answer(portal: PortalWorld, status: str = "Accepted") -> Any:

@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, select
 
 from csms.charging import models
 from csms.charging.command_queue import QueueCommand
 from csms.charging.facts import CommandState
+from csms.commands import history
 from csms.commands.actions import ACTIONS
 from csms.commands.requests import CommandInvalid, ask
-from csms.db import as_fact
 from csms.web.api.endpoint import Answer, ApiCall, Endpoint, Page, Paging, found, page_of, read_cursor
 from csms.web.api.problems import Problem
 from csms.web.command_rights import right_for
 
-_UNFINISHED = frozenset({"queued", "sent"})
 _LONGEST_WAIT_S = 120
 
 ActionName = Annotated[
@@ -86,29 +85,6 @@ class CommandFilter(Paging, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     state: CommandState | None = None
 
 
-_c = models.command.c
-_COMMANDS: Select[Any] = select(
-    _c.id,
-    _c.charge_point_id,
-    _c.action,
-    _c.payload_json,
-    _c.state,
-    _c.requested_by,
-    _c.transaction_id,
-    _c.attempts,
-    _c.created_at,
-    _c.expires_at,
-    _c.sent_at,
-    _c.answered_at,
-    _c.answer_json,
-    _c.failure,
-    _c.error_code,
-    _c.error_description,
-    _c.remark,
-    _c.batch_id,
-)
-
-
 async def create(call: ApiCall, wanted: NewCommand) -> Answer:
     """Queue a command and wait for its answer as long as was asked for."""
     charge_point_id = call.path_number("charge_point_id")
@@ -135,7 +111,7 @@ async def answered(call: ApiCall, command_id: int, wait_s: int) -> Answer:
     """Return the row of a command once it is final, or as it is after `wait_s`: 200 or 202."""
     if wait_s:
         await call.portal.waiting.wait_for(command_id, wait_s)
-    row = found(await call.read(lambda connection: find_command(connection, command_id)), "command")
+    row = shown(found(await call.read(lambda connection: history.find_command(connection, command_id)), "command"))
     return Answer(row, 200 if row.is_final else 202, {"Location": f"/api/v1/commands/{command_id}"})
 
 
@@ -152,15 +128,10 @@ async def show_of_station(call: ApiCall, query: CommandFilter) -> Page[CommandRo
     def load(connection: Connection) -> list[CommandRow] | None:
         if not charge_point_exists(connection, charge_point_id):
             return None
-        statement = _COMMANDS.where(_c.charge_point_id == charge_point_id)
-        if before is not None:
-            statement = statement.where(_c.id < before[0])
-        if query.action is not None:
-            statement = statement.where(_c.action == query.action)
-        if query.state is not None:
-            statement = statement.where(_c.state == query.state)
-        rows = connection.execute(statement.order_by(_c.id.desc()).limit(query.limit + 1))
-        return [_row(tuple(row)) for row in rows]
+        wanted = history.CommandFilter(charge_point_id, action=query.action or "", state=query.state or "")
+        last = before[0] if before else None
+        rows = history.list_commands(connection, wanted, before=last, limit=query.limit + 1)
+        return [shown(row) for row in rows]
 
     rows = found(await call.read(load), "charge point")
     return page_of(rows, query.limit, lambda row: (row.id,))
@@ -172,18 +143,29 @@ def charge_point_exists(connection: Connection, charge_point_id: int) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def find_command(connection: Connection, command_id: int) -> CommandRow | None:
-    """Return one command, or None."""
-    row = connection.execute(_COMMANDS.where(_c.id == command_id)).first()
-    return None if row is None else _row(tuple(row))
-
-
-def _row(row: tuple[Any, ...]) -> CommandRow:
-    (number, charge_point_id, action, payload, state, *middle, answer, failure, code, description, remark, batch_id) = (
-        row
+def shown(row: history.CommandRow) -> CommandRow:
+    """Return a command as the API shows it."""
+    return CommandRow(
+        row.command_id,
+        row.charge_point_id,
+        row.action,
+        _json(row.payload_json),
+        cast("CommandState", row.state),
+        row.is_decided,
+        row.requested_by,
+        row.transaction_id,
+        row.attempts,
+        row.created_at,
+        row.expires_at,
+        row.sent_at,
+        row.answered_at,
+        _json(row.answer_json),
+        row.failure,
+        row.error_code,
+        row.error_description,
+        row.remark,
+        row.batch_id,
     )
-    fields = (number, charge_point_id, action, _json(payload), state, state not in _UNFINISHED, *middle)
-    return as_fact(CommandRow, fields, _json(answer), failure, code, description, remark, batch_id)
 
 
 def _json(text: str | None) -> object:
