@@ -121,22 +121,8 @@ def _added(
     checked: SignatureCheck,
 ) -> Firmware:
     version, vendor, model = words
-    new = Firmware(
-        0,
-        stored.name,
-        vendor,
-        model,
-        version,
-        stored.size_bytes,
-        stored.sha256,
-        stored.stored_name,
-        signature,
-        certificate,
-        checked.state,
-        checked.note,
-        ACTOR,
-        clock.now(),
-    )
+    about, signed = (vendor, model, version), (signature, certificate)
+    new = firmware_files.entry_of(stored, about, signed, checked, ACTOR, clock.now())
     with installation.database.unit_of_work() as connection:
         same = firmware_files.find_same(connection, stored.sha256, signature)
         if same is not None:

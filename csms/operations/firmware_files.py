@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, exists, func, insert, or_, select, upda
 
 from csms.charging import models
 from csms.db import as_fact
+from csms.operations.file_store import Stored
 from csms.operations.files_models import file_transfer, firmware, firmware_campaign
 from csms.operations.firmware_signature import SignatureCheck, SignatureState
 
@@ -58,6 +59,33 @@ def add_firmware(connection: Connection, new: Firmware) -> Firmware:
     row = {name: getattr(new, name) for name in Firmware.__struct_fields__[1:]}
     number: int = connection.execute(insert(firmware).returning(_f.id), row).scalar_one()
     return msgspec.structs.replace(new, firmware_id=number)
+
+
+def entry_of(
+    stored: Stored,
+    about: tuple[str, str, str],
+    signed: tuple[str, str],
+    checked: SignatureCheck,
+    uploaded_by: str,
+    now: datetime,
+) -> Firmware:
+    """Return what the library says of a file that was stored; it has no number yet.
+
+    `about` are vendor, model and version; `signed` the signature in base64 and the certificate in PEM, "" without.
+    """
+    return Firmware(
+        0,
+        stored.name,
+        *about,
+        stored.size_bytes,
+        stored.sha256,
+        stored.stored_name,
+        *signed,
+        checked.state,
+        checked.note,
+        uploaded_by,
+        now,
+    )
 
 
 def find_firmware(connection: Connection, firmware_id: int, *, deleted: bool = False) -> Firmware | None:

@@ -85,22 +85,8 @@ async def add(visit: Visit) -> Response:
         form.refuse("file", f"This file is in the library already, as version {same.version}.")
     if not form.valid:
         return await _list(visit, form, status=422)
-    new = Firmware(
-        0,
-        stored.name,
-        vendor,
-        model,
-        version,
-        stored.size_bytes,
-        stored.sha256,
-        stored.stored_name,
-        signature,
-        certificate,
-        checked.state,
-        checked.note,
-        visit.staff.actor,
-        visit.now,
-    )
+    about, signed = (vendor, model, version), (signature, certificate)
+    new = firmware_files.entry_of(stored, about, signed, checked, visit.staff.actor, visit.now)
     added = await visit.write(lambda connection: firmware_files.add_firmware(connection, new))
     visit.arrived.remove((arriving, stored))
     return visit.go(f"/firmware/{added.firmware_id}", done="added")
