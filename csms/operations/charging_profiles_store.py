@@ -274,20 +274,8 @@ def _whole(text: str | None) -> int | None:
 # --- read by pages ----------------------------------------------------------------------------------------------------
 
 
-class InstalledProfile(msgspec.Struct, frozen=True):
+class InstalledProfile(ProfileInstalled, frozen=True):
     """A profile at a station, as far as we know."""
-
-    charge_point_id: int
-    profile_id: int
-    connector_id: int
-    purpose: str
-    stack_level: int
-    transaction_id: int | None
-    id_tag: str | None
-    profile_json: str
-    requested_by: str
-    command_id: int
-    installed_at: datetime
 
     @property
     def is_of_guard(self) -> bool:
