@@ -16,7 +16,7 @@ from csms.billing.bands import Band, Span, band_at, divide
 from csms.billing.books import Decision, JournalEntry, normalize_id_tag
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff, decode_tariff
-from csms.charging import display, unplugging
+from csms.charging import closing, display, unplugging
 from csms.charging.authorization import Authorization, Authorize
 from csms.charging.command_queue import DISPLAY
 from csms.charging.display import ENCODER, ChargingPrice
@@ -217,9 +217,11 @@ def _is_idle(one: Transaction) -> bool:
 def after_stop(
     _asked: StopTransaction, decision: Decision[Stopped], working_set: WorkingSet, now: datetime
 ) -> tuple[Command, ...]:
-    """Say what it cost in the end."""
+    """Say what it cost in the end; nothing where a person has to find out, since "nothing to pay" may not be true."""
     one = _written(decision)
     if one is None or one.state != "ended" or _is_history(one, now):
+        return ()
+    if one.uncharged_reason in {*closing.WAITING, closing.NO_ACCOUNT}:
         return ()
     return _final(one, 0 if one.uncharged_reason is not None else one.cost_minor, working_set, now)
 

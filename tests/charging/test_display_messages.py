@@ -240,6 +240,23 @@ async def test_an_unplugged_connector_is_noted_on_its_transaction_once(world: Wo
         assert await send(other, "{}", vendor="com.example") == "UnknownVendorId"
 
 
+async def test_no_final_cost_is_shown_of_what_a_person_has_to_decide(world: World) -> None:
+    give_display(world)
+    async with world.station() as peer:
+        implausible = (await peer.start(CARD, 0, fresh(world, 0)))["transactionId"]
+        await told(peer)
+        await peer.stop(implausible, 9_000_000, fresh(world, 20))
+        refused = (await peer.start("NOBODY", 9_000_000, fresh(world, 30)))["transactionId"]
+        await peer.stop(refused, 9_001_000, fresh(world, 40))
+        free = (await peer.start(CARD, 9_001_000, fresh(world, 50)))["transactionId"]
+        await peer.stop(free, 9_001_000, fresh(world, 55))
+        await until(lambda: bool(world.transactions()[-1].ended_at))
+        sent = [json.loads(one.payload_json) for one in world.commands() if one.action == "DataTransfer"]
+    final = [json.loads(one["data"]) for one in sent if one["messageId"] == "FinalCost"]
+    assert final == [{"transactionId": free, "cost": 0, "priceText": "Nothing to pay"}]
+    assert {one.transaction_id for one in world.review_items()} == {implausible, refused}
+
+
 async def test_a_charge_that_is_corrected_since_the_car_was_unplugged_is_shown_anew(world: World) -> None:
     give_display(world)
     async with world.station() as peer:
