@@ -440,6 +440,7 @@ async def test_a_report_without_keys_ends_the_check(looking: World, answer: dict
         message_id, _, _ = await peer.next_command()
         await peer.answer(message_id, answer)
         await until(lambda: checked(looking))
+        assert [one.action for one in looking.commands()] == ["GetConfiguration"]
 
 
 async def test_a_report_that_cannot_be_read_is_an_alarm_and_is_tried_again_soon(looking: World) -> None:
