@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from csms.billing.books import Billed
+from csms.billing.ledger import list_billed
 from csms.billing.money import Currency, format_amount
 from csms.billing.reports import ChargeLineView, charge_lines
 from csms.charging.overview import TransactionView, find_station, find_transaction, list_transactions
@@ -87,16 +89,30 @@ def show(
         with installation.database.reading() as connection:
             one = find_transaction(connection, transaction_id)
             lines = charge_lines(connection, transaction_id)
+            billed = list_billed(connection, {transaction_id}).get(transaction_id, Billed())
         if one is None:
             raise Refusal(f"There is no transaction {transaction_id}; `csms transaction list` shows them.")
         currency = installation.currency
+        taken_minor = billed.net_minor + billed.tax_minor
         if as_json:
-            show_json(_as_json(one, currency) | {"lines": [_line_as_json(line, currency) for line in lines]})
+            more = {
+                "charged": format_amount(taken_minor, currency),
+                "charged_energy_wh": one.charged_energy_wh,
+                "charged_until": one.charged_until,
+                "lines": [_line_as_json(line, currency) for line in lines],
+            }
+            show_json(_as_json(one, currency) | more)
             return
-        _show(one, lines, currency, installation.settings.time_zone)
+        _show(one, lines, taken_minor, currency, installation.settings.time_zone)
 
 
-def _show(one: TransactionView, lines: list[ChargeLineView], currency: Currency, time_zone: str) -> None:
+def _show(
+    one: TransactionView, lines: list[ChargeLineView], taken_minor: int, currency: Currency, time_zone: str
+) -> None:
+    corrected = ""
+    if one.corrected_ended_at is not None:
+        corrected = f"{arguments.money(taken_minor, currency)} for {kwh(one.charged_energy_wh)} until "
+        corrected += moment(one.corrected_ended_at, time_zone)
     show_facts(
         [
             ("transaction", one.transaction_id),
@@ -111,6 +127,7 @@ def _show(one: TransactionView, lines: list[ChargeLineView], currency: Currency,
             ("meter stop", "" if one.meter_stop_wh is None else f"{one.meter_stop_wh} Wh"),
             ("energy", kwh(one.energy_wh)),
             ("cost", arguments.money(one.cost_minor, currency)),
+            ("corrected to", corrected),
             ("credit left", "" if one.credit_minor is None else arguments.money(one.credit_minor, currency)),
             ("not charged", one.uncharged_reason),
             ("odd", one.flags),

@@ -118,4 +118,7 @@ def test_a_charge_that_is_doubted_is_corrected_in_its_end_and_again(csms: Csms) 
     assert csms(*words, "--energy-wh", "1000", "--json").json["cost"] == "0.55"
     assert csms("card", "show", TAG, "--json").json["balance"] == "19.45"
     assert "0.55 EUR for 1000 Wh until" in csms("review", "show", key).out
+    told = csms("transaction", "show", str(number), "--json").json
+    assert (told["cost"], told["charged"], told["energy_wh"], told["charged_energy_wh"]) == ("0.90", "0.55", 2000, 1000)
+    assert "0.55 EUR for 1.000 kWh until" in csms("transaction", "show", str(number)).out
     csms("ledger", "verify")
