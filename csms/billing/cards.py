@@ -20,7 +20,7 @@ from csms.billing.books import (
     is_id_tag,
     normalize_id_tag,
 )
-from csms.billing.prepaid import Refused
+from csms.billing.prepaid import Refused, is_over
 
 SOLD_ID_TAG = re.compile(r"[A-Z0-9.*|=@+_]{1,20}")  # what is typed and printed without trouble
 PRINTED_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./-]{0,29}")
@@ -127,7 +127,7 @@ def set_expiry(asked: SetExpiry, books: Books, now: datetime) -> Decision[Card |
     return Decision(changed, (changed, Audit(f"card {until}", f"card {card.id_tag}", asked.actor, asked.reason)))
 
 
-def join_card(asked: JoinCard, books: Books, now: datetime) -> Decision[Joined | Refused]:  # noqa: ARG001 - every rule takes now
+def join_card(asked: JoinCard, books: Books, now: datetime) -> Decision[Joined | Refused]:
     """Add a card to the account of another, active at once; the credit stays where it is."""
     old, new = books.cards.get(asked.id_tag), books.cards.get(asked.new_id_tag)
     if old is None:
@@ -138,7 +138,7 @@ def join_card(asked: JoinCard, books: Books, now: datetime) -> Decision[Joined |
         return _again(asked, old, new)
     if old.state not in (_REPLACEABLE if asked.replaces else ("active",)):
         return Decision(Refused("card not active"))
-    if refused := _refuse_new(asked, new, books):
+    if refused := _refuse_new(asked, new, books, now):
         return Decision(refused)
     number = asked.printed_number if new is None else new.printed_number
     label, expires_at = ("", None) if new is None else (new.label, new.expires_at)
@@ -155,11 +155,13 @@ def _again(asked: JoinCard, old: Card, new: Card) -> Decision[Joined | Refused]:
     return Decision(Joined(new, repeated=False), (*_audits(asked), *_lost(asked, old)))
 
 
-def _refuse_new(asked: JoinCard, new: Card | None, books: Books) -> Refused | None:
+def _refuse_new(asked: JoinCard, new: Card | None, books: Books, now: datetime) -> Refused | None:
     if not is_id_tag(asked.new_id_tag) or asked.new_id_tag != normalize_id_tag(asked.new_id_tag):
         return Refused("id tag not valid")
     if new is not None:
-        return None if new.state == "in stock" else Refused("card exists")
+        if new.state != "in stock":
+            return Refused("card exists")
+        return Refused("card past its expiry") if is_over(new.expires_at, now) else None
     if not asked.printed_number:
         return Refused("printed number missing")
     return Refused("printed number exists") if asked.printed_number in books.printed_numbers else None

@@ -182,6 +182,8 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
     if existing is not None:  # from stock, where its number is known
         number, label = existing.printed_number, asked.label or existing.label
         expires_at = asked.expires_at or existing.expires_at
+    if is_over(expires_at, now):
+        return Decision(Refused("card past its expiry"))
     account_id = books.free_account_ids[0]
     account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
     card = Card(asked.id_tag, number, account_id, "active", expires_at, label)
@@ -301,6 +303,11 @@ def void_hold(hold: Hold, now: datetime) -> Hold:
     return msgspec.structs.replace(hold, state="voided", resolved_at=now)
 
 
+def is_over(expires_at: datetime | None, now: datetime) -> bool:
+    """Tell whether a card's time is over."""
+    return expires_at is not None and expires_at <= now
+
+
 def limits_of(maximum_top_up: Decimal, maximum_balance: Decimal, scale: int) -> Limits:
     """Build limits from settings in currency units."""
     return Limits(int(maximum_top_up * scale), int(maximum_balance * scale))
@@ -330,7 +337,7 @@ def _refuse_sale(asked: IssueCard, existing: Card | None, books: Books) -> Refus
 def _refuse_card(card: Card, now: datetime) -> Refused | None:
     if card.state != "active":
         return Refused("card not active")
-    return Refused("card past its expiry") if card.expires_at is not None and card.expires_at <= now else None
+    return Refused("card past its expiry") if is_over(card.expires_at, now) else None
 
 
 def _refuse_amount(amount_minor: int, balance_minor: int, limits: Limits) -> Refused | None:

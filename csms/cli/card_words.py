@@ -53,8 +53,10 @@ def why_refused(refused: Refused, tag: str, installation: Installation) -> str:
         "card exists": f"The card {tag} exists already. To add credit: csms card top-up {tag} AMOUNT",
         "printed number exists": "Another card has this printed number. Give another one with --number.",
         "amount not positive": "The amount has to be more than zero.",
-        "amount above the limit": f"One top-up is at most {most_at_once} (CSMS_MAXIMUM_TOP_UP). Nothing was booked.",
-        "balance above the limit": f"A balance is at most {most_in_all} (CSMS_MAXIMUM_BALANCE). Nothing was booked.",
+        "amount above the limit": f"One top-up is at most {most_at_once} (CSMS_MAXIMUM_TOP_UP), or what the limits of "
+        "its account's group say. Nothing was booked.",
+        "balance above the limit": f"A balance is at most {most_in_all} (CSMS_MAXIMUM_BALANCE), or what the limits of "
+        "its account's group say. Nothing was booked.",
         "id tag not valid": f"{tag} is no id tag: 1 to 20 letters and digits.",
         "change not allowed": f"The card {tag} is in a state that cannot change like that; see: csms card show {tag}",
         "printed number missing": f"The card {tag} is not in stock: say with --number what is printed on it.",

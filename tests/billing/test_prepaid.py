@@ -1,12 +1,12 @@
 """Issue, top up, block: booked once, or refused with a reason, on both databases."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from csms import clock
 from csms.billing import prepaid
-from csms.billing.cards import SetExpiry
+from csms.billing.cards import ImportCards, Imported, JoinCard, SetExpiry, StockCard
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from tests.support.world import CARD, World
 
@@ -107,3 +107,22 @@ async def test_a_top_up_repays_a_negative_balance_first(world: World) -> None:
         assert (await peer.call("Authorize", {"idTag": "LITTLE"}))["idTagInfo"]["status"] == "Blocked"
         await world.top_up("LITTLE", 200)
         assert (await peer.call("Authorize", {"idTag": "LITTLE"}))["idTagInfo"]["status"] == "Accepted"
+
+
+async def test_a_card_past_its_expiry_is_neither_sold_nor_takes_the_place_of_another(world: World) -> None:
+    limits, over = world.installation.limits, clock.now() - timedelta(seconds=1)
+
+    def sale(id_tag: str, expires_at: datetime | None = None) -> prepaid.IssueCard:
+        return prepaid.IssueCard(
+            id_tag, "1234", 1000, CLEARING_COMMAND_LINE, f"sale-{id_tag}", "test", limits, expires_at
+        )
+
+    stock = StockCard(1, "STOCK", "1", expires_at=over)
+    assert isinstance(await world.submit(ImportCards((stock,), "test")), Imported)
+    before = world.snapshot()
+    for asked in (sale("NEW", over), sale("STOCK"), JoinCard(CARD, "STOCK", "", replaces=True, actor="test")):
+        assert await world.submit(asked) == prepaid.Refused("card past its expiry")
+    assert world.snapshot() == before
+    assert world.card().state == "active"
+    await world.submit(SetExpiry("STOCK", None, "test"))
+    assert isinstance(await world.submit(sale("STOCK")), prepaid.Booked)
