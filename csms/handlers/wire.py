@@ -221,7 +221,7 @@ _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
-_FRAME_START = re.compile(rb'\s*\[\s*(\d)\s*,\s*(?:"([^"\\\x00-\x1f\x80-\xff]{1,36})"|(\d{1,18}))\s*,')
+_FRAME_START = re.compile(rb'\s*\[\s*(\d)\s*,\s*(?:"([^"\\\x00-\x1f\x80-\xff]{1,128})"|(\d{1,18}))\s*,')
 
 
 def _encoded(text: str) -> bytes:
@@ -263,7 +263,7 @@ def _ids_of(frame: Frame) -> _Ids:
 
 def _legible_ids(raw: bytes) -> _Ids:
     """Find the ids of a frame that is not whole JSON."""
-    found = _FRAME_START.match(raw[:200])
+    found = _FRAME_START.match(raw.lstrip()[:200])
     if found is None:
         return None, None
     kind, text, number = found.groups()

@@ -88,6 +88,9 @@ class Test412Encoding:
         assert ids(refused(b'[2,"\xff","Heartbeat",{}]')) == (None, None)
         assert rejected("DataTransfer", b'{"vendorId":"\xff"}').code == "FormationViolation"
         assert refused('[2,"1","DataTransfer",{"vendorId":"\\ud800"}]').message_id == "1"
+        assert refused(" \n" * 3000 + '[2,"1","DataTransfer",{"vendorId":"\\ud800"}]').message_id == "1"
+        longest = "x" * 128
+        assert refused(f'[2,"{longest}","DataTransfer",{{"vendorId":"\\ud800"}}]').message_id == longest
 
     @pytest.mark.parametrize(
         ("data", "expected"),
