@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
-from bench.guard_session import Outcome, Session, Station
+from bench.guard_parts import Outcome, Station
+from bench.guard_session import Session, Stage
 from bench.guard_simulation import (
     AC_W,
     DC_W,
@@ -53,7 +54,7 @@ def _session(kind: Class, station: Station, random: Random) -> Lost:
     car, seed = car_for(kind, random, credit_minor), random.random()
 
     def session() -> Session:
-        return Session(station, car, tariff, credit_minor, Random(seed), guarded=True, limited=True)
+        return Session(station, car, Stage(tariff, credit_minor), Random(seed), guarded=True, limited=True)
 
     lost = session()
     credit_wh = lost.credit_wh()

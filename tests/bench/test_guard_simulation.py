@@ -1,7 +1,7 @@
 """The simulations of the credit guard and of lost links, played small: that they work and repeat."""
 
 from bench import guard_link_loss, guard_simulation
-from bench.guard_session import Car
+from bench.guard_parts import Car
 
 
 def test_a_car_takes_the_energy_under_its_line_of_power() -> None:
