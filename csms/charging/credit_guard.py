@@ -15,7 +15,7 @@ from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
 from csms.charging.facts import Alarm, AlarmOver, StopLag, Transaction
-from csms.charging.forecast import cost_after, credit_minor, ends_at, ends_not_before, heard_at, taken_at
+from csms.charging.forecast import cost_after, ends_at, ends_not_before, heard_at, is_exhausted, taken_at
 from csms.charging.offline_limit import limit, renewed_at
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
@@ -35,6 +35,8 @@ _AT_ONCE = timedelta(seconds=30)  # so near the end a reading is looked at with 
 _ANSWER_TIME = timedelta(seconds=20)  # a reading within it is taken for the answer of a probe
 _OFTEN_S = 15  # readings that come so often need no probes
 _SILENT_AFTER_S = 330  # without an interval to judge by
+_USUAL_WAIT_S = 20  # from a start until a car draws: less than most need, so that no credit is left for it
+_S_PER_H = 3600
 _USUAL_REACTION = timedelta(milliseconds=1500)  # of a station that never was stopped by us
 _LONGEST_LAG = timedelta(seconds=60)
 
@@ -84,7 +86,7 @@ def follow(
     before = working_set.transactions[one.transaction_id]
     is_new = one.register_at != before.register_at or one.register_wh != before.register_wh
     if is_new:
-        one = _heard(one, before, now)
+        one = _heard(one, before, working_set, now)
     must_stop = still_draws
     if one.state == "open":
         refused = one.authorization_status != "Accepted" and one.energy_wh > before.energy_wh
@@ -122,7 +124,7 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
         return _insist(one, working_set, now) if is_due else Decision(True)
     round_trip = timedelta(milliseconds=asked.lag_ms)
     lead = _lead(one, round_trip, working_set)
-    ends = ends_at(one, _assumed_power_w(one, now), working_set)
+    ends = ends_at(one, _assumed_power_w(one, now), working_set, now)
     if ends is not None and ends - lead <= now:
         one, commands = _stop(one, working_set, now)
         return Decision(True, (one, *commands))
@@ -135,8 +137,8 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     if _should_probe(one, stop_at, round_trip, now):
         one = msgspec.structs.replace(one, probed_at=now)
         intents.append(trigger_command(one, working_set, now))
-    if one.answers_probes is None and one.probed_at is not None:  # find out whether it does
-        look_at = min(look_at, max(one.probed_at + _ANSWER_TIME, now + _SOONEST))
+    if one.answers_probes is None and one.probed_at is not None and now < one.probed_at + _ANSWER_TIME:
+        look_at = min(look_at, max(one.probed_at + _ANSWER_TIME, now + _SOONEST))  # find out whether it does
     one, limits = limit(one, ends, working_set, now)
     renewed = renewed_at(one)
     if renewed is not None and renewed > now:
@@ -169,13 +171,7 @@ def learn(before: Transaction, ended_at: datetime, working_set: WorkingSet, now:
     return (StopLag(before.charge_point_id, took_ms),)
 
 
-def is_exhausted(one: Transaction, working_set: WorkingSet) -> bool:
-    """Tell whether the cost so far has reached the credit."""
-    credit = credit_minor(one, working_set)
-    return credit is not None and one.cost_minor > 0 and one.cost_minor >= credit
-
-
-def _heard(one: Transaction, before: Transaction, now: datetime) -> Transaction:
+def _heard(one: Transaction, before: Transaction, working_set: WorkingSet, now: datetime) -> Transaction:
     """Note when a reading was taken, how often readings come by themselves, and whether this one answers a probe."""
     probed_at, answers = before.probed_at, before.answers_probes
     waits = probed_at is not None and probed_at >= heard_at(before)
@@ -183,15 +179,28 @@ def _heard(one: Transaction, before: Transaction, now: datetime) -> Transaction:
         answers = now - probed_at <= _ANSWER_TIME
     return msgspec.structs.replace(
         one,
-        heard_at=taken_at(before, one.register_at, now),
+        heard_at=now if _is_set_back(one, before, working_set) else taken_at(before, one.register_at, now),
         interval_s=before.interval_s if waits and answers else _interval_s(one, before),
         answers_probes=answers,
     )
 
 
+def _is_set_back(one: Transaction, before: Transaction, working_set: WorkingSet) -> bool:
+    """Tell whether the station's clock was set back: more was drawn than can be in the time that it says has passed.
+    Such a reading did not wait in a queue, though its time looks like that.
+    """
+    passed_s = max(0, (one.register_at - before.register_at) // timedelta(seconds=1) + 1)
+    most_w = (one.max_power_w or working_set.policy.maximum_power_w) * 11 // 10
+    return (one.register_wh - before.register_wh - 1) * 3600 > most_w * passed_s
+
+
 def _interval_s(one: Transaction, before: Transaction) -> int | None:
-    """Return how often readings come by themselves, after one more did. Since a probe's answer it is only a part."""
-    known_s, passed_s = before.interval_s, min(_LONGEST_INTERVAL_S, elapsed_s(before.register_at, one.register_at))
+    """Return how often readings come by themselves, after one more did: the first one since the start, the others since
+    the reading before. Since a probe's answer it is only a part.
+    """
+    known_s = before.interval_s
+    since = before.started_at if known_s is None else before.register_at
+    passed_s = min(_LONGEST_INTERVAL_S, elapsed_s(since, one.register_at))
     is_part = before.probed_at is not None and abs(heard_at(before) - before.probed_at) <= _ANSWER_TIME
     if known_s is None or passed_s > known_s:
         return passed_s or None
@@ -215,7 +224,7 @@ def _look_after_reading(one: Transaction, working_set: WorkingSet, now: datetime
     """Return when to look after a reading. Of its station nothing is known here, so near the end that is at once."""
     overdue_s = _SILENT_AFTER_S if one.interval_s is None else one.interval_s * 5 // 4 + _OFTEN_S
     look_at = heard_at(one) + timedelta(seconds=overdue_s)  # to claim more credit, should the next one be late
-    ends = ends_at(one, one.power_w or 0, working_set)
+    ends = ends_at(one, _present_power_w(one), working_set, now)
     if ends is not None and ends - now <= _AT_ONCE:
         return now
     ends = _foreseen(one, ends, timedelta(0), working_set, now)
@@ -295,7 +304,16 @@ def _assumed_power_w(one: Transaction, now: datetime) -> int:
     )
     if in_vain and (one.heard_at is None or now >= _silent_at(one)):
         return max(one.power_w or 0, _maximum_power_w(one))
-    return one.power_w or 0
+    return _present_power_w(one)
+
+
+def _present_power_w(one: Transaction) -> int:
+    """Return the latest power. Where that is the average since the start, it includes the time before the car began."""
+    power_w, seconds = one.power_w or 0, elapsed_s(one.started_at, one.register_at)
+    if not seconds or power_w != one.energy_wh * _S_PER_H // seconds:
+        return power_w
+    began_w = one.energy_wh * _S_PER_H // max(seconds - _USUAL_WAIT_S, seconds // 2, 1)
+    return max(power_w, min(began_w, _maximum_power_w(one)))
 
 
 def _maximum_power_w(one: Transaction) -> int:

@@ -8,15 +8,16 @@ stations, commands or links.
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from csms.billing.tariffs import decode_tariff
+import msgspec
+
+from csms.billing.tariffs import decode_tariff, encode_tariff
 from csms.charging.authorization import left_today_minor
 from csms.charging.facts import Point, Transaction
 from csms.charging.pricing import cost_of
 from csms.charging.working_set import WorkingSet
 
-NEAR = timedelta(seconds=120)  # from here on the end of the credit is computed exactly
+NEAR = timedelta(seconds=120)  # before the credit may end: from here on its end is computed exactly
 FAR = timedelta(hours=4)  # beyond it nobody needs to know
-_EXACT_WITHIN = NEAR * 8
 _PRECISION = timedelta(milliseconds=50)
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_PER_HOUR = 3_600_000
@@ -65,17 +66,32 @@ def cost_after(one: Transaction, more: timedelta, power_w: int, working_set: Wor
     return cost_of(one, end_wh, end_at, points, working_set.books.currency)
 
 
-def ends_at(one: Transaction, power_w: int, working_set: WorkingSet) -> datetime | None:
-    """Return when, by our clock, the credit ends at a power; None where that is not in sight."""
+def is_exhausted(one: Transaction, working_set: WorkingSet) -> bool:
+    """Tell whether the cost so far has reached the credit, and would not stay there."""
+    credit = credit_minor(one, working_set)
+    if credit is None or one.cost_minor <= 0 or one.cost_minor < credit:
+        return False
+    if one.cost_minor > credit or not one.tariff_json:
+        return True
+    return not _stays_within(one, credit) and _rising_cost(one, credit, timedelta(0), 0, working_set) >= credit
+
+
+def ends_at(one: Transaction, power_w: int, working_set: WorkingSet, now: datetime) -> datetime | None:
+    """Return when, by our clock, the credit ends at a power; None where that is not in sight.
+
+    A moment further off than `NEAR` may be too early, and is for looking again. A nearer one is exact, however long ago
+    the latest reading was taken.
+    """
     credit = credit_minor(one, working_set)
     if credit is None or not one.tariff_json:
         return None
     least = _least_time(one, credit, power_w, working_set)
     if least is None:
         return None
-    if least > NEAR:
+    if heard_at(one) + least - now > NEAR:
         return heard_at(one) + least
-    return heard_at(one) + _exact_time(one, max(1, credit), power_w, working_set)
+    exact = _exact_time(one, max(1, credit), power_w, working_set)
+    return None if exact is None else heard_at(one) + exact
 
 
 def ends_not_before(
@@ -87,14 +103,18 @@ def ends_not_before(
     return None if least is None else heard_at(one) + least
 
 
-def _exact_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta:
-    """Return when the price, rounded half up, becomes the credit: half a minor unit before it would be exact."""
-    low, high = timedelta(0), _EXACT_WITHIN
-    if cost_after(one, high, power_w, working_set) < credit:
-        return high
+def _exact_time(one: Transaction, credit: int, power_w: int, working_set: WorkingSet) -> timedelta | None:
+    """Return when the price, rounded half up, becomes the credit: half a minor unit before it would be exact. None
+    where it does not for long.
+    """
+    low, high = timedelta(0), NEAR
+    while _rising_cost(one, credit, high, power_w, working_set) < credit:
+        if high > FAR:
+            return None
+        low, high = high, 2 * high
     while high - low > _PRECISION:
         middle = (low + high) / 2
-        if cost_after(one, middle, power_w, working_set) < credit:
+        if _rising_cost(one, credit, middle, power_w, working_set) < credit:
             low = middle
         else:
             high = middle
@@ -105,13 +125,41 @@ def _least_time(
     one: Transaction, credit: int, power_w: int, working_set: WorkingSet, within: timedelta = FAR
 ) -> timedelta | None:
     """Return the time in which the credit cannot end even at the highest rates of the tariff; None: not for long."""
+    if _stays_within(one, credit):
+        return None
     per_kwh, per_minute, fee_minor = _highest(one.tariff_json)
     per_hour = power_w * per_kwh // 1000 + per_minute * 60  # in millionths of a unit
-    left_minor = credit - (one.cost_minor or fee_minor)
+    cost_minor = one.cost_minor
+    if cost_minor and cost_minor == decode_tariff(one.tariff_json).minimum_minor:
+        cost_minor = _rising_cost(one, credit, timedelta(0), 0, working_set)
+    left_minor = credit - (cost_minor or fee_minor)
     left = max(0, left_minor) * _MICRO // working_set.books.currency.scale
     if per_hour <= 0 or left * 3600 > per_hour * int(within.total_seconds()):
         return None
     return timedelta(milliseconds=left * _MS_PER_HOUR // per_hour)
+
+
+def _stays_within(one: Transaction, credit: int) -> bool:
+    """Tell whether the credit pays for the most that a transaction can cost: then it never ends."""
+    maximum_minor = decode_tariff(one.tariff_json).maximum_minor
+    return maximum_minor is not None and maximum_minor <= credit
+
+
+def _rising_cost(one: Transaction, credit: int, more: timedelta, power_w: int, working_set: WorkingSet) -> int:
+    """Return what a transaction will have cost, without a minimum charge that the credit pays: who pays it may draw
+    what it is for.
+    """
+    return cost_after(
+        msgspec.structs.replace(one, tariff_json=_rising(one.tariff_json, credit)), more, power_w, working_set
+    )
+
+
+@lru_cache(maxsize=1024)
+def _rising(tariff_json: str, credit: int) -> str:
+    tariff = decode_tariff(tariff_json)
+    if not 0 < tariff.minimum_minor <= credit:
+        return tariff_json
+    return encode_tariff(msgspec.structs.replace(tariff, minimum_minor=0))
 
 
 @lru_cache(maxsize=1024)

@@ -27,6 +27,7 @@ RELATIVE = "readings relative to the session"
 IMPLAUSIBLE = "implausible"  # more than the connector can have delivered: plays no part
 HEARD_AGAIN = "heard of again"
 IDLE = "stopped: no current drawn"
+_CLOSE_S = 3  # an average over less is wrong by a third and more
 _HISTORY_AFTER = timedelta(hours=2)
 _QUEUED = timedelta(minutes=1)  # more than this between messages, and less between their arrivals: a queue is emptied
 
@@ -148,7 +149,8 @@ def understand(
     """Move a transaction to its latest good reading, and return the readings as they are to be read.
 
     Good is what is not before the last one, not below the meter start, and not more than the connector can have
-    delivered. A register that counts from the start of the session is turned into the connector's own.
+    delivered. A register that counts from the start of the session is turned into the connector's own. Registers only
+    rise: one that is higher at an earlier time is later, by a clock that was set back.
     """
     understood: list[Reading] = []
     for each in readings:
@@ -183,7 +185,9 @@ def _is_relative(one: Transaction, register_wh: int, at: datetime, policy: Polic
 
 def _moved(one: Transaction, reading: Reading) -> Transaction:
     register = reading.register_wh
-    if register is None or register < one.register_wh or reading.happened_at < one.register_at:
+    if register is None or register < one.register_wh:
+        return one
+    if register == one.register_wh and reading.happened_at < one.register_at:
         return one
     power_w = reading.power_w if reading.power_w is not None else _average_power_w(one, reading)
     return msgspec.structs.replace(
@@ -276,11 +280,24 @@ def _number(text: str) -> Decimal | None:
 
 
 def _average_power_w(one: Transaction, reading: Reading) -> int | None:
+    """Return the power since the reading before. Times are told in whole seconds and registers in whole Wh: between
+    readings that are close together the average says little, and a power that fits both is kept.
+    """
     seconds = int((reading.happened_at - one.register_at).total_seconds())
     assert reading.register_wh is not None, "the caller checked it"
+    drawn_wh = reading.register_wh - one.register_wh
     if seconds <= 0:
         return one.power_w
-    return min((reading.register_wh - one.register_wh) * 3600 // seconds, _LARGEST_POWER_W)
+    average_w = min(drawn_wh * 3600 // seconds, _LARGEST_POWER_W)
+    if one.power_w is None or not drawn_wh:
+        return average_w
+    if one.max_power_w is not None and average_w * 10 > one.max_power_w * 11:
+        return one.power_w  # it was not drawn in this time: the clock was set back
+    if seconds > _CLOSE_S:
+        return average_w
+    least_w = (drawn_wh - 1) * 3600 // (seconds + 1)
+    most_w = (drawn_wh + 1) * 3600 // (seconds - 1) if seconds > 1 else _LARGEST_POWER_W
+    return min(max(one.power_w, least_w), most_w, _LARGEST_POWER_W)
 
 
 def _transaction_of(said: MeterValues, working_set: WorkingSet) -> Transaction | None:
