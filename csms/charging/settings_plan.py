@@ -319,8 +319,8 @@ def _due(charge_point: ChargePoint, at: datetime) -> SettingsState:
 
 
 def _unreadable(charge_point: ChargePoint, command: Command) -> tuple[object, ...]:
-    if command.answer_json is None:
-        return ()  # the link failed; the check is due again soon
+    if command.answer_json is None and command.state != "timed out":
+        return ()  # the link failed, or nobody was there; the check is due again soon
     return _alarm(charge_point, "report", "not reported", ["all"])
 
 

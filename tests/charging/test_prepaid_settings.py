@@ -486,6 +486,19 @@ async def test_a_group_that_leaves_the_name_for_requests_alone_is_heeded(make_se
             assert played.asked == ["GetConfiguration"]
 
 
+async def test_a_station_that_never_says_how_it_is_set_is_an_alarm_until_it_does(make_settings: SettingsMaker) -> None:
+    settings = make_settings(settings_check_interval_s=86_400, call_timeout_s=1)
+    async with open_world(settings) as world, world.station(boot=False) as peer:
+        await boot(peer)
+        await until(lambda: alarms(world) == {"settings report": "Settings of CP1 not reported: all"})
+        assert {one.state for one in world.commands()} == {"timed out"}
+        while not peer.commands.empty():  # the attempts that it left without an answer
+            peer.commands.get_nowait()
+        assert await world.submit(CheckSettings(CP1))
+        async with playing(peer, dict(GOOD)):
+            await until(lambda: not alarms(world))
+
+
 # --- Onboarding -------------------------------------------------------------------------------------------------------
 
 
