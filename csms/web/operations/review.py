@@ -32,6 +32,12 @@ _RAW_OF_EACH = 12
 _RAW_LOOKED_THROUGH = 20_000  # messages of the station; more is found on the page of the log
 _NOBODY = -1  # no charge point has this number
 _STATES: dict[str, bool | None] = {"open": True, "resolved": False, "all": None}
+_TAKES: dict[reviews.Choice, frozenset[str]] = {
+    "correct": frozenset({"energy", "ended"}),
+    "assign": frozenset({"energy", "ended", "card"}),
+    "match": frozenset({"transaction"}),
+}
+_FIELDS = frozenset({"energy", "ended", "card", "transaction"})
 _FIELD_BY_REASON: dict[str, str] = {
     "reason missing": "reason",
     "energy missing": "energy",
@@ -111,8 +117,11 @@ async def resolve(visit: Visit) -> Response:
 
 
 async def _read(visit: Visit, form: Form, evidence: ReviewEvidence) -> _Typed:
-    """Read what the decision takes; what was typed into other fields plays no part."""
+    """Read what the decision takes. What was typed into other fields was meant for another decision."""
     decision = form.choice("decision", evidence.choices or reviews.CHOICES)
+    for name in _FIELDS - _TAKES.get(decision, frozenset()):
+        if form.typed(name).strip():
+            form.refuse(name, "This decision does not take it. Choose another one, or leave this empty.")
     energy_wh = ended_at = id_tag = transaction_id = None
     if decision in {"correct", "assign"}:
         if form.typed("energy").strip():
