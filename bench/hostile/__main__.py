@@ -16,15 +16,16 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 def fuzz(
     seconds: Annotated[float, typer.Option(min=1, help="How long each round lasts.")] = 60,
-    seed: Annotated[int, typer.Option(help="Begin with this one; the same seed sends the same.")] = 1,
+    seed: Annotated[int, typer.Option(help="Begin with this one; the same seed makes the same choices.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Campaigns, each with its own seed and a fresh server.")] = 1,
     slowest_ms: Annotated[float, typer.Option(min=1, help="What the good station may wait at most.")] = 5000,
+    postgresql: Annotated[bool, typer.Option(help="On a PostgreSQL of its own instead of SQLite.")] = False,  # noqa: FBT002 - typer
 ) -> None:
     """Attack a server of its own from all sides, and say what it did and whether everything held."""
     failed = 0
     for number in range(rounds):
         try:
-            with target() as attacked, attacked.running():
+            with target(postgresql=postgresql) as attacked, attacked.running():
                 found = run(attacked, seconds=seconds, seed=seed + 1000 * number, slowest_ms=slowest_ms, tell=_tell)
         except BenchError as error:
             sys.exit(f"fuzz: {error}")

@@ -1,8 +1,12 @@
-"""Frames that are nearly right: valid ones of every action that a station sends, and their mutations. Pure, seeded."""
+"""Frames that are nearly right: valid ones of every action that a station sends, and their mutations. Pure, seeded.
+
+Half of the valid ones are about transactions, with cards that have credit, registers, times and transaction ids in any
+order: what moves money is what the mutations shall fall upon.
+"""
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -54,6 +58,10 @@ _CALLS: dict[str, dict[str, Json]] = {
     },
 }
 ACTIONS = tuple(_CALLS)
+_OF_TRANSACTIONS = ("StartTransaction", "MeterValues", "StopTransaction", "StopTransaction")
+_TAGS = (_TAG, _TAG.lower(), "CARD000010", "CARD000011", "NOBODY")
+_FOREIGN_IDS = (-1, 0, 1, 2, 999_999)
+_MOST_WH = 60_000
 _RESULTS: tuple[dict[str, Json], ...] = (
     {"status": "Accepted"},
     {"status": "Rejected"},
@@ -91,10 +99,35 @@ def write(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def valid(rng: random.Random, message_id: str) -> list[Json]:
-    """Return a call that is right in itself."""
-    action = rng.choice(ACTIONS)
-    return [2, message_id, action, _copy(_CALLS[action])]
+def valid(rng: random.Random, message_id: str, transaction_ids: Sequence[int] = ()) -> list[Json]:
+    """Return a call that is right in itself; `transaction_ids` are those that the station was given."""
+    if rng.random() < 0.5:  # noqa: PLR2004 - a half
+        action = rng.choice(ACTIONS)
+        return [2, message_id, action, _copy(_CALLS[action])]
+    action = rng.choice(_OF_TRANSACTIONS)
+    call = _copy(_CALLS[action])
+    at = f"2026-11-23T{rng.randrange(8):02}:{rng.randrange(60):02}:00Z"
+    if "timestamp" in call:
+        call["timestamp"] = at
+    if "idTag" in call:
+        call["idTag"] = rng.choice(_TAGS)
+    if "connectorId" in call:
+        call["connectorId"] = rng.choice((1, 1, 2))
+    if "transactionId" in call:
+        call["transactionId"] = rng.choice((*transaction_ids[-4:], rng.choice(_FOREIGN_IDS)))
+    if "meterStart" in call:
+        call["meterStart"] = rng.choice((0, rng.randrange(_MOST_WH)))
+    if "meterStop" in call:
+        call["meterStop"] = rng.randrange(_MOST_WH)
+    for value in (*call.get("meterValue", ()), *call.get("transactionData", ())):
+        value["timestamp"] = at
+        value["sampledValue"][0]["value"] = str(rng.randrange(_MOST_WH))
+    return [2, message_id, action, call]
+
+
+def written(frame: Json) -> bytes:
+    """Return a frame as it is sent."""
+    return write(frame).encode("utf-8", "surrogatepass")
 
 
 def unsolicited(rng: random.Random, message_id: str) -> list[Json]:
@@ -112,7 +145,7 @@ def mutated(rng: random.Random, frame: list[Json]) -> bytes:
         )
         if not isinstance(frame, list):
             break
-    data = write(frame).encode("utf-8", "surrogatepass")
+    data = written(frame)
     return rng.choice((_whole, _whole, _whole, _cut, _flip, _insert, _not_utf8, _padded))(rng, data)
 
 

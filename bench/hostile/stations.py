@@ -46,6 +46,7 @@ class Conversation:
         """Listen."""
         self.socket = socket
         self._seen = seen
+        self.transaction_ids: list[int] = []  # that it was given
         self._answers: dict[str, asyncio.Future[str]] = {}
         self._is_over = False
         self._listener = asyncio.create_task(self._listen())
@@ -93,6 +94,9 @@ class Conversation:
     def _take(self, answer: list[object]) -> None:
         kind = "result" if answer[0] == 3 else str(answer[2]) if answer[0] == 4 else "command"  # noqa: PLR2004 - types
         self._seen[kind] += 1
+        if kind == "result" and isinstance(answer[2], dict) and "transactionId" in answer[2]:
+            self.transaction_ids.append(answer[2]["transactionId"])
+            self._seen["transactions begun"] += 1
         future = self._answers.pop(str(answer[1]), None)
         if future is not None and not future.done():
             future.set_result(kind)
@@ -111,7 +115,7 @@ async def booted(there: Field, identity: str) -> AsyncIterator[Conversation]:
 
 
 async def nearly_right(there: Field, identity: str) -> None:
-    """Send mutated frames, and ask now and then whether anybody is still there."""
+    """Send mutated frames and some that are right, and ask now and then whether anybody is still there."""
     rng = there.rng(identity)
     number = 0
     while there.goes_on():
@@ -119,9 +123,13 @@ async def nearly_right(there: Field, identity: str) -> None:
             async with booted(there, identity) as talk:
                 for _ in range(_FRAMES):
                     number += 1
-                    make = frames.valid if rng.random() < 0.8 else frames.unsolicited  # noqa: PLR2004 - mostly calls
-                    await talk.say(frames.mutated(rng, make(rng, f"f{number}")))
-                    there.seen["mutated frames"] += 1
+                    if rng.random() < 0.8:  # noqa: PLR2004 - mostly calls
+                        said = frames.valid(rng, f"f{number}", talk.transaction_ids)
+                    else:
+                        said = frames.unsolicited(rng, f"f{number}")
+                    is_right = rng.random() < 0.3  # noqa: PLR2004 - so that there is something to disturb
+                    await talk.say(frames.written(said) if is_right else frames.mutated(rng, said))
+                    there.seen["frames that are right" if is_right else "mutated frames"] += 1
                     if number % _PROBE_EVERY == 0:
                         await talk.ask(f"p{number}", f'[2,"p{number}","Heartbeat",{{}}]')
                     if not there.goes_on():

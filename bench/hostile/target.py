@@ -1,5 +1,6 @@
 """The server under attack: a process of its own on a database of its own, what it holds, and what it complained of."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,13 +10,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from bench import world
 from bench.hostile.watched import Word
+from bench.postgres import own_cluster
 from bench.processes import BenchError, ended, free_port, wait_for_port
 
 STATIONS = 40
@@ -37,17 +38,17 @@ _DEFECTS = (
 class Target:
     """A running server."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare a database with stations and cards; ports are free ones."""
+    def __init__(self, folder: Path, url: str) -> None:
+        """Prepare an empty database with stations and cards; ports are free ones."""
         self.port, self.portal_port = free_port(), free_port()
-        self.url = f"sqlite:///{folder / 'csms.sqlite3'}"
+        self.url = url
         self.pid = 0
         self._folder = folder
         self._word, self._log = folder / "word.json", folder / "log.jsonl"
         self._words = 0
         world.prepare(self.url, STATIONS, STATIONS)
 
-    @contextmanager
+    @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run the process while inside; BenchError where it does not end as it should."""
         command = (sys.executable, "-m", "bench.hostile.watched", str(self._word))
@@ -118,8 +119,12 @@ class Target:
         }
 
 
-@contextmanager
-def target() -> Iterator[Target]:
-    """Make a server and throw it away afterwards."""
-    with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
-        yield Target(Path(folder))
+@contextlib.contextmanager
+def target(*, postgresql: bool = False) -> Iterator[Target]:
+    """Make a server on SQLite, or on a PostgreSQL of its own, and throw it away afterwards."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
+        url = f"sqlite:///{folder / 'csms.sqlite3'}"
+        if postgresql:
+            url = stack.enter_context(own_cluster(None)).replace("postgresql:", "postgresql+psycopg:")
+        yield Target(folder, url)
