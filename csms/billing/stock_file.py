@@ -120,4 +120,4 @@ def _expiry(text: str, zone: ZoneInfo) -> tuple[datetime | None, str]:
 
 
 def _shown(text: str) -> str:
-    return f"“{text[:_LONGEST_SHOWN]}”" if text else "Nothing"
+    return f"“{text[:_LONGEST_SHOWN]}”" if text else "An empty field"

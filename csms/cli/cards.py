@@ -45,7 +45,7 @@ def issue(
     """Issue a card: it is active at once and has an account of its own."""
     tag = arguments.id_tag(id_tag)
     with opened() as installation:
-        credit_minor = arguments.amount(credit, installation.currency, zero=True)
+        credit_minor = arguments.amount(credit, installation.currency, "--credit", zero=True)
         entry_key = arguments.idempotency_key(key) or secrets.token_hex(16)
         source = _source(installation, desk)
         for _ in range(_ATTEMPTS):

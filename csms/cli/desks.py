@@ -55,10 +55,10 @@ def show_list(*, as_json: Json = False) -> None:
             show_json([_as_json(one, place, currency) for one, place in zip(desks, places, strict=True)])
             return
         rows = [
-            (one.name, place, one.cash_account_code, format_amount(one.cash_minor, currency))
+            (one.name, place, one.reader_format, one.cash_account_code, format_amount(one.cash_minor, currency))
             for one, place in zip(desks, places, strict=True)
         ]
-        show_table(("name", "site", "account", "cash"), rows, right=("cash",))
+        show_table(("name", "site", "reader types", "account", "cash"), rows, right=("cash",))
 
 
 @commands.command()

@@ -3,6 +3,8 @@
 Texts that stations and people sent are shown without control characters, so that none of them steers a terminal.
 """
 
+import unicodedata
+
 import typer
 
 
@@ -24,5 +26,11 @@ def complain(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text without control characters; line breaks stay."""
-    return "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in text)
+    """Return a text without control characters; line breaks stay, and the blanks of typography become common ones."""
+    return "".join(_plain(one) for one in text)
+
+
+def _plain(one: str) -> str:
+    if one.isprintable() or one == "\n":
+        return one
+    return " " if unicodedata.category(one) == "Zs" else "\N{REPLACEMENT CHARACTER}"

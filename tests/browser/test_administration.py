@@ -65,3 +65,23 @@ async def test_every_page_fits_a_phone_and_the_menu_folds(visitor: Visitor) -> N
     await page.get_by_role("link", name="Journal").click()
     await expect(page.get_by_role("heading", name="Journal")).to_be_visible()
     assert visitor.complaints == []
+
+
+async def test_no_button_and_no_amount_is_cut_off_on_a_phone(visitor: Visitor) -> None:
+    page = await visitor.logged_in("administrator", width=390)
+    await page.goto("/tariffs/new")
+    await page.get_by_label("Name", exact=True).fill("Night at the harbour")
+    await page.get_by_label("Price per kWh").fill("0.25")
+    await page.get_by_role("button", name="Store tariff").click()
+    await page.goto("/groups")
+    await page.get_by_label("Name").first.fill("Stations at the harbour")
+    await page.get_by_role("button", name="Add group").first.click()
+    await page.goto("/tariffs")
+    await page.get_by_label("Group of stations").select_option(label="Stations of Stations at the harbour")
+    await page.get_by_role("button", name="Assign").click()
+    hidden = "[...document.querySelectorAll('main .scroll')].map(one => one.scrollWidth - one.clientWidth)"
+    for path, shown in (("/tariffs", 2), ("/sites", 2), ("/journal", 1), (f"/card?tag={CARD}", 1)):
+        await page.goto(path)
+        cut = await page.evaluate(hidden)
+        assert len(cut) >= shown, path
+        assert max(cut) <= 0, (path, cut)

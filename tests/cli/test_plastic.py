@@ -106,6 +106,7 @@ def test_a_receipt_of_a_desk_is_shown_and_written(csms: Csms, receipts: int, tmp
     assert (shown["number"], shown["amount"], shown["balance_after"]) == ("D1-000001", "5.00", "25.00")
     assert (shown["card"], shown["copy"]) == ("**** *0001", False)
     assert "Kiosk" in csms("receipt", "show", "d1-000001").out
+    assert "\N{REPLACEMENT CHARACTER}" not in csms("receipt", "show", f"C{receipts}").out  # as its blanks were
     file = tmp_path / "receipt.pdf"
     assert "original" in csms("receipt", "show", "D1-1", "--pdf", str(file)).out
     assert "copy" in csms("receipt", "show", "D1-1", "--pdf", str(file), "--paper", "A4").out

@@ -169,6 +169,10 @@ async def test_one_row_across_midnight_is_one_row_again_in_the_next_version(sqli
     await browser.get("/tariffs/new", **{"from": str(stored.tariff_id)})
     assert 'value="22:00"' in browser.text
     assert browser.text.count('value="night"') == 1
+    await browser.get(f"/tariffs/{stored.tariff_id}")
+    assert "Sun 22:00\N{EN DASH}06:00" in browser.text  # below the picture, too
+    await browser.get("/tariffs")
+    assert "1 band" in browser.text
     clash = {key.replace("1", "2", 1): value for key, value in NIGHT.items() if key != "rows"}
     clash |= {"band_2_weekdays": "mon", "band_2_begin": "05:00"}
     response = await browser.post("/tariffs/new", act="save", **(FIELDS | {"name": "Other"} | row | clash))
@@ -179,10 +183,12 @@ async def test_a_new_version_begins_from_the_old_one_and_says_how_often_that_was
     station = await portal.engine.submit(AddChargePoint("CP1", 0, None, None))
     browser = await portal.logged_in("administrator")
     await browser.get("/tariffs/new")
-    await browser.post("/tariffs/new", **(FIELDS | NIGHT | {"is_default": "yes"}))
+    await browser.post("/tariffs/new", **(FIELDS | NIGHT | {"band_1_begin": "22:00", "is_default": "yes"}))
     first = _tariffs(portal)["Day and night", 1].tariff_id
     begin = portal.installation.engine._clock()
     await portal.engine.submit(StartTransaction(station, 1, CARD, 0, begin, begin.isoformat()))
+    await browser.get("/transactions/1")
+    assert "other prices at night," in browser.text
     await browser.get(f"/tariffs/{first}")
     assert "1 transaction began with it" in browser.text
     await browser.get("/tariffs/new", **{"from": str(first)})
