@@ -88,6 +88,8 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
         moved, readings = understand(one, readings, working_set.policy, now)
     if _is_heard_again(one, moved, said, working_set):
         moved = msgspec.structs.replace(moved, state="open", guard_at=now, flags=join(moved.flags, HEARD_AGAIN))
+    elif one.state == "orphaned":
+        moved = one  # what is drawn since is the next car's: a person sees the reading, and the estimate stays
     if moved.zombie_at is not None and said.transaction_id == one.transaction_id:
         moved = _alive(moved, readings, working_set.policy)
     is_over = _idles_too_long(moved)

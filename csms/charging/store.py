@@ -174,11 +174,14 @@ def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -
 
 
 def _strayed(names: Names, working_set: WorkingSet) -> set[int]:
-    """Return the charge points whose readings name a transaction that nobody knows: their open ones may be meant."""
+    """Return the charge points whose readings name a transaction that nobody knows, or that was taken for over: their
+    open ones may be meant.
+    """
     return {
         charge_point_id
         for transaction_id, charge_point_id in names.metered.items()
         if transaction_id not in working_set.transactions
+        or working_set.transactions[transaction_id].state == "orphaned"
     } - names.unfinished_at
 
 

@@ -224,3 +224,26 @@ def test_an_unplugging_that_is_told_after_a_correction_is_a_persons_matter(count
     counter.run(ConnectorUnplugged(1, 1, counter.now - timedelta(hours=1)))
     assert (counter.balance(), counter.violations()) == (balance, [])
     assert [one.kind for one in counter.queue()] == ["unplugged before the stop"]
+
+
+@pytest.mark.parametrize("is_zombie", [False, True])
+def test_what_the_next_car_draws_is_not_added_to_the_estimate_of_the_one_before(
+    counter: Counter, *, is_zombie: bool
+) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 1000))
+    if is_zombie:
+        status = ConnectorStatus(1, 1, "Available", "NoError", "", "", counter.now)
+        counter.run(StatusNotification(status, counter.now))
+        counter.wait(hours=2)
+        counter.run(GuardDue(1, 100))
+    counter.run(counter.start("BB", 1000))
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 5000))  # its station still names the first one
+    counter.run(counter.stop(2, 5000, "BB"))
+    (item,) = counter.queue()
+    counter.run(counter.decide(item.key, "accept"))
+    assert (counter.balance("AA"), counter.balance("BB")) == (2000 - 35, 2000 - 140)
+    assert counter.violations() == []
