@@ -21,7 +21,7 @@ WORDS: dict[str, str] = {
     "too many at once": "Too many cars charge on this account already",
     # why money was not booked
     "card not active": "This card is not active, so it cannot be topped up.",
-    "card past its expiry": "This card has expired, so it cannot be sold or topped up before its expiry is changed.",
+    "card past its expiry": "This card has expired, so it cannot be topped up or sold before its expiry is changed.",
     "card exists": "This card is sold already.",
     "printed number exists": "Another card has this printed number.",
     "amount not positive": "The amount must be more than zero.",
