@@ -53,8 +53,6 @@ WORDS: dict[str, str] = {
     "energy without an account": "Energy that nobody pays for",
     "stop before its start": "Ended before it began, by the station's clock",
     "charge in doubt": "Charge that somebody doubts",
-    "stop without a transaction": "Stop that fits no transaction",
-    "stop for another station's transaction": "Stop for another station's transaction",
     "defect": "Message that met a defect of ours",
     # kinds of messages in the log
     "message: call": "Call",

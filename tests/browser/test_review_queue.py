@@ -42,7 +42,7 @@ async def test_a_stop_ends_the_transaction_it_was_for_and_its_charge_is_correcte
     pictures = os.environ.get("REVIEW_PICTURES")
     page = await visitor.logged_in("administrator")
     await page.goto("/review")
-    await page.get_by_role("link", name="Stop that fits no transaction").click()
+    await page.get_by_role("link", name="Stop without a transaction").click()
     if pictures:
         await page.screenshot(path=Path(pictures) / "parked.png", full_page=True)
         await page.set_viewport_size({"width": 390, "height": 800})
