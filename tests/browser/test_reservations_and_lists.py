@@ -7,12 +7,12 @@ from playwright.async_api import expect
 from chargepoint_sim import Station, ac
 from csms.charging.stations import AddChargePoint
 from tests.browser.conftest import Program
-from tests.chargepoint_sim.conftest import QUICK
+from tests.chargepoint_sim.conftest import PATIENT
 from tests.web.portal import CARD
 
 
 def _station(program: Program) -> Station:
-    return Station("CP1", program.ocpp_url, connectors=[ac(1), ac(2)], seed=1, timing=QUICK)
+    return Station("CP1", program.ocpp_url, connectors=[ac(1), ac(2)], seed=1, timing=PATIENT)
 
 
 async def test_an_operator_reserves_a_connector_sees_the_answer_and_cancels(program: Program) -> None:

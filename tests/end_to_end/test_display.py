@@ -6,7 +6,6 @@ it refused nothing, and what its screen showed.
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -17,12 +16,11 @@ from csms.billing import models as money_models
 from csms.charging.overview import TransactionView
 from csms.charging.settings_view import SettingsView, find_settings
 from csms.config import Settings
-from tests.chargepoint_sim.conftest import QUICK
+from tests.chargepoint_sim.conftest import PATIENT
 from tests.support.waiting import until
 from tests.support.world import CARD, World, open_world
 
 CP1 = 1
-PATIENT = replace(QUICK, answer_s=20)
 DISPLAY = {
     "CustomDisplayCostAndPrice": "true",
     "CustomMultiLanguageMessages": "true",

@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from chargepoint_sim import Clock, Station, ac
 from chargepoint_sim.car import Car
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.chargepoint_sim.conftest import QUICK
+from tests.chargepoint_sim.conftest import PATIENT
 from tests.cli.program import running
 from tests.support.postgresql import free_port
 
@@ -84,7 +84,7 @@ async def _charge(installed: Installed) -> None:
         connectors=[ac(1)],
         clock=Clock(speed=600),
         seed=1,
-        timing=QUICK,
+        timing=PATIENT,
     )
     async with station:
         await station.wait_online(10)

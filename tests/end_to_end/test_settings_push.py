@@ -1,7 +1,6 @@
 """The prepaid settings of a simulated charge point, pushed by the real central system over a real socket."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -11,12 +10,11 @@ from csms import clock
 from csms.charging import models
 from csms.charging.settings_view import SettingsView, find_settings
 from csms.config import Settings
-from tests.chargepoint_sim.conftest import QUICK
+from tests.chargepoint_sim.conftest import PATIENT
 from tests.support.waiting import until
 from tests.support.world import CARD, World, open_world
 
 CP1 = 1
-PATIENT = replace(QUICK, answer_s=20)  # on a busy machine too it boots no second time while it waits for the answer
 OLD_KEY = "000102030405060708090a0b0c0d0e0f10111213"
 WRONG = {
     "AuthorizationCacheEnabled": "true",
@@ -67,7 +65,7 @@ async def test_a_new_station_gets_its_own_key_is_accepted_and_comes_back_with_it
         key = connection.execute(group).inserted_primary_key
         assert key is not None
         connection.execute(update(models.charge_point).values(group_id=key[0]))
-    async with Station("CP1", looking.url.rstrip("/"), timing=QUICK, key=OLD_KEY, configuration=WRONG) as station:
+    async with Station("CP1", looking.url.rstrip("/"), timing=PATIENT, key=OLD_KEY, configuration=WRONG) as station:
         await station.wait_online(20)  # that is, accepted
         new_key = station.configuration["AuthorizationKey"]
         assert new_key != OLD_KEY
