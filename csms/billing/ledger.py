@@ -96,14 +96,18 @@ _DESKS = (
 
 def load_cards(connection: Connection, names: MoneyNames, books: Books) -> None:
     """Load the cards that the inputs name, and name their accounts."""
-    changing, read = names.changing_id_tags, names.id_tags - names.changing_id_tags
-    for statement, keys in ((_CHANGING_CARDS, changing), (_CARDS, read)):
+    _load_cards(connection, names, books, names.changing_id_tags | names.id_tags)
+    books.printed_numbers.update(row[0] for row in _rows(connection, _PRINTED_NUMBERS, names.printed_numbers))
+
+
+def _load_cards(connection: Connection, names: MoneyNames, books: Books, id_tags: set[str]) -> None:
+    changing = id_tags & names.changing_id_tags
+    for statement, keys in ((_CHANGING_CARDS, changing), (_CARDS, id_tags - changing)):
         for row in _rows(connection, statement, keys):
             card = Card(*row)
             books.cards[card.id_tag] = card
             if card.account_id is not None:
                 names.account_ids.add(card.account_id)
-    books.printed_numbers.update(row[0] for row in _rows(connection, _PRINTED_NUMBERS, names.printed_numbers))
 
 
 def load_accounts(connection: Connection, names: MoneyNames, references: set[int], books: Books) -> None:
@@ -117,10 +121,19 @@ def load_accounts(connection: Connection, names: MoneyNames, references: set[int
         books.holds[row[0]] = Hold(*row)
     for row in _rows(connection, _ENTRIES, names.entry_keys):
         books.entries[row[0]] = PostedEntry(*row)
+    if books.entries:
+        _load_sold_meanwhile(connection, names, books)
     for row in _rows(connection, _DESKS, names.desk_accounts):
         books.desks[row[1]] = Desk(*row)
     if names.new_accounts:
         books.free_account_ids = take_ids(connection, models.ledger_account_ids, names.new_accounts)
+
+
+def _load_sold_meanwhile(connection: Connection, names: MoneyNames, books: Books) -> None:
+    """Load the cards that were not there yet when cards were read: the entry of their sale is there now."""
+    _load_cards(connection, names, books, (names.changing_id_tags | names.id_tags) - books.cards.keys())
+    for row in _rows(connection, _ACCOUNTS, names.account_ids - books.accounts.keys()):
+        books.accounts[row[0]] = PrepaidAccount(*row)
 
 
 def load_billed(connection: Connection, references: set[int], books: Books) -> None:

@@ -59,6 +59,23 @@ def test_a_card_from_stock_is_sold_once_when_two_desks_sell_it_at_once(
     assert violations(here.database, here.currency) == []
 
 
+def test_a_form_that_comes_to_both_nodes_at_once_sells_a_new_card_once_and_both_say_so(
+    nodes: tuple[Installation, Installation],
+) -> None:
+    here, there = nodes
+    for number in STATEMENTS:
+        sale = prepaid.IssueCard(
+            f"NEW{number}", f"N{number}", 1000, CLEARING_COMMAND_LINE, f"form {number}", "test", here.limits
+        )
+        sales: list[Any] = []
+        with met(here.engine, number, lambda: sales.append(there.engine.execute(sale))):  # noqa: B023
+            sales.append(here.engine.execute(sale))
+        assert [isinstance(one, prepaid.Booked) for one in sales] == [True] * len(sales)
+        assert sum(not one.repeated for one in sales) == 1, f"the other one came after {number} statements"
+        assert {one.balance_minor for one in sales} == {1000}
+    assert violations(here.database, here.currency) == []
+
+
 def test_a_card_that_is_blocked_stays_blocked_whatever_is_changed_of_it_meanwhile(
     nodes: tuple[Installation, Installation],
 ) -> None:
