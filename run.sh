@@ -107,6 +107,12 @@ task_guard() {
     exec "$VENV/bin/python" -m bench.guard_simulation "$@"
 }
 
+#: guard-cases  the same for histories in which that is hard (docs/credit-guard.md)
+task_guard_cases() {
+    task_install
+    exec "$VENV/bin/python" -m bench.guard_cases "$@"
+}
+
 #: guard-link-loss   simulate what a lost link costs, with and without the limit at the station
 task_guard_link_loss() {
     task_install
