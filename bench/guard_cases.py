@@ -46,10 +46,10 @@ class Setting(NamedTuple):
         """Make a car as the campaign has them."""
         return car_for(self.kind, self.random, self.credit_minor)
 
-    def play(self, tariff: Tariff, car: Car | None = None, **more: float | None) -> Outcome:
+    def play(self, tariff: Tariff, car: Car | None = None) -> Outcome:
         """Play one session."""
         stage = Stage(tariff, self.credit_minor)
-        return Session(self.station, car or self.car(), stage, self.random, guarded=True, **more).play()
+        return Session(self.station, car or self.car(), stage, self.random, guarded=True).play()
 
     def steady_s(self) -> float:
         """Return how long the credit lasts at maximum power."""
