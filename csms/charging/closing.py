@@ -24,8 +24,11 @@ MADE_OF_A_STOP = "made of a stop without a transaction"  # the first flag of wha
 UNHEARD_OF = (
     "no stop, connector free"  # the flag of a transaction that was taken for over because nothing was heard of it
 )
-WAITING = (IMPLAUSIBLE, BELOW_START)  # reasons why nothing is charged until a person decided; the hold stays open
+OVERLAPS = "energy of the next transaction"
+# Reasons why nothing is charged until a person decided; the hold stays open
+WAITING = (IMPLAUSIBLE, BELOW_START, OVERLAPS)
 _HARMLESS_DEFICIT_WH = 10
+_CLOCKS = timedelta(minutes=1)  # clocks are set while cars charge
 _ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most
 
 
@@ -66,6 +69,55 @@ def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]
 def estimate_wh(one: Transaction) -> int:
     """Return the energy up to the latest good reading."""
     return max(0, one.register_wh - one.meter_start_wh)
+
+
+def next_start(one: Transaction, working_set: WorkingSet) -> tuple[datetime | None, int | None]:
+    """Return when and with what register the next transaction began on the connector of one that was taken for over.
+
+    No register where its meter counts from there each time, or was reset: it tells nothing then.
+    """
+    begun = [
+        (each.started_at, each.meter_start_wh)
+        for each in working_set.transactions.values()
+        if (each.charge_point_id, each.connector_id) == (one.charge_point_id, one.connector_id)
+        and each.transaction_id > one.transaction_id
+        and each.started_at >= one.started_at
+    ]
+    if one.transaction_id in working_set.overtaken:
+        begun.append(working_set.overtaken[one.transaction_id])
+    begun_at, begun_wh = min(begun, default=(None, 0))
+    return begun_at, begun_wh if begun_wh and begun_wh >= one.meter_start_wh else None
+
+
+def doubt(
+    one: Transaction, energy_wh: int | None, meter_stop_wh: int, working_set: WorkingSet, now: datetime
+) -> tuple[str, str] | None:
+    """Return why nobody may charge what a stop told, as a reason and in words; None where it can be charged."""
+    assert one.ended_at is not None, "a stop says when"
+    if energy_wh is None:
+        return BELOW_START, f"The meter stop ({meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
+    most = most_wh(one, one.ended_at, now, working_set.policy)
+    if energy_wh > most:
+        return IMPLAUSIBLE, f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
+    begun_at, begun_wh = next_start(one, working_set)
+    if begun_wh is not None and one.meter_start_wh + energy_wh > begun_wh + _HARMLESS_DEFICIT_WH:
+        return OVERLAPS, f"The meter stop ({meter_stop_wh} Wh) is above {begun_wh} Wh, where the next one began."
+    if begun_at is not None and one.ended_at > begun_at + _CLOCKS:
+        return OVERLAPS, "By the time of its stop it went on after the next one had begun on the connector."
+    return None
+
+
+def kept(one: Transaction, reason: str, working_set: WorkingSet) -> Transaction:
+    """Return a transaction whose stop nobody may charge: with the estimate, until a person decides.
+
+    Neither its energy nor its time reaches into the transaction that came next on its connector.
+    """
+    begun_at, begun_wh = next_start(one, working_set)
+    last_wh = one.register_wh if begun_wh is None else min(one.register_wh, begun_wh)
+    assert one.ended_at is not None, "a stop says when"
+    ended_at = one.ended_at if begun_at is None else min(one.ended_at, begun_at)
+    energy_wh = max(0, last_wh - one.meter_start_wh)
+    return msgspec.structs.replace(one, energy_wh=energy_wh, ended_at=ended_at, uncharged_reason=reason)
 
 
 def charge(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.books import normalize_id_tag
@@ -25,6 +25,26 @@ _REVIEWS = (
     .with_for_update()
 )
 _PARKED = select(_item.key).where(any_of(_item.key, "keys"))
+_one, _next = models.charging_transaction.alias(), models.charging_transaction.alias()
+_OVERTAKEN = (
+    select(_one.c.id, func.min(_next.c.id))
+    .select_from(_one)
+    .join(
+        _next,
+        and_(
+            _next.c.charge_point_id == _one.c.charge_point_id,
+            _next.c.started_at >= _one.c.started_at,
+            _next.c.connector_id == _one.c.connector_id,
+            _next.c.id > _one.c.id,
+        ),
+    )
+    .where(any_of(_one.c.id, "keys"))
+    .group_by(_one.c.id)
+    .subquery()
+)
+_OVERTAKEN_AT = select(_OVERTAKEN.c[0], _next.c.started_at, _next.c.meter_start_wh).join(
+    _next, _next.c.id == _OVERTAKEN.c[1]
+)
 _REGISTERS = select(*(_register[name] for name in Register.__struct_fields__)).where(
     any_of(_register.charge_point_id, "keys")
 )
@@ -111,6 +131,14 @@ def _id_tag(evidence_json: str) -> str | None:
     except msgspec.DecodeError:  # a call that met a defect is no object
         return None
     return None if id_tag is None else normalize_id_tag(id_tag)
+
+
+def load_overtaken(connection: Connection, working_set: WorkingSet) -> None:
+    """Load when and with what register the next one began on the connector of each that was taken for over."""
+    orphans = sorted(key for key, one in working_set.transactions.items() if one.state == "orphaned")
+    if orphans:
+        rows = connection.execute(_OVERTAKEN_AT, {"keys": orphans})
+        working_set.overtaken = {row[0]: (row[1], row[2]) for row in rows}
 
 
 def write(connection: Connection, working_set: WorkingSet, now: datetime) -> None:

@@ -225,7 +225,8 @@ def _is_heard_again(before: Transaction, after: Transaction, said: MeterValues, 
         for one in working_set.transactions.values()
         if one.charge_point_id == before.charge_point_id and one.transaction_id > before.transaction_id
     )
-    return after.register_wh > before.register_wh and not is_taken
+    is_overtaken = is_taken or before.transaction_id in working_set.overtaken
+    return after.register_wh > before.register_wh and not is_overtaken
 
 
 def _alive(one: Transaction, readings: tuple[Reading, ...], policy: Policy) -> Transaction:

@@ -12,7 +12,7 @@ import msgspec
 
 from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.prepaid import place_hold
-from csms.billing.tariffs import encode_tariff
+from csms.billing.tariffs import Tariff, encode_tariff
 from csms.charging import closing
 from csms.charging.authorization import Authorization, answer, has_too_many, judge, minimum_credit_minor
 from csms.charging.credit_guard import end_alarm, first_look, late_look, learn
@@ -156,7 +156,7 @@ def _begin(
     account = working_set.books.account_of(id_tag)
     group_id = None if account is None else account.group_id
     place = working_set.station_group_of(said.charge_point_id)
-    tariff = tariff_at(said.charge_point_id, said.connector_id, group_id, said.happened_at, working_set)
+    tariff, price_flag = _price_at_start(said, group_id, working_set, now)
     if place is not None and place.is_free:
         tariff = FREE
     is_late = now - said.happened_at > _LATE_AFTER
@@ -177,7 +177,7 @@ def _begin(
         tariff_json="" if tariff is None else encode_tariff(tariff),
         register_wh=said.meter_start_wh,
         register_at=said.happened_at,
-        flags=closing.join(*said.flags, "late" if is_late else "", gap_flag),
+        flags=closing.join(*said.flags, "late" if is_late else "", gap_flag, price_flag),
         needs_spans=tariff is not None and tariff.needs_spans,
         guard_at=None if account is None else look_at,
         max_power_w=working_set.charge_points[said.charge_point_id].max_power_w,
@@ -185,6 +185,19 @@ def _begin(
         stop_after_s=None if place is None else place.stop_after_s,
         tariff_id=None if tariff is None else tariff.tariff_id,
     )
+
+
+def _price_at_start(
+    said: StartTransaction, group_id: int | None, working_set: WorkingSet, now: datetime
+) -> tuple[Tariff | None, str]:
+    """Return the tariff that applied when the transaction began, else the one that applies now, and what was odd.
+
+    A start may be told with a time from before any price, by a clock that is months behind: that gives nothing away.
+    """
+    then, today = (
+        tariff_at(said.charge_point_id, said.connector_id, group_id, at, working_set) for at in (said.happened_at, now)
+    )
+    return (today, "no price at its time: that of its arrival") if then is None and today is not None else (then, "")
 
 
 def _judge(
@@ -340,13 +353,11 @@ def _charge_or_keep(
     actor: str,
 ) -> tuple[Any, ...]:
     """Charge what a transaction delivered; where that cannot be, charge nothing and keep its hold for a person."""
-    most = closing.most_wh(one, said.happened_at, now, working_set.policy)
-    if energy_wh is None:
-        why = f"The meter stop ({said.meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
-        return _keep(one, said, closing.BELOW_START, why)
-    if energy_wh > most:
-        why = f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
-        return _keep(one, said, closing.IMPLAUSIBLE, why)
+    doubt = closing.doubt(one, energy_wh, said.meter_stop_wh, working_set, now)
+    if doubt is not None:
+        one = closing.kept(one, doubt[0], working_set)
+        item = _review(said, *doubt, one)
+        return (one, item, closing.alarm_of(item))
     actor = actor or f"charge point {working_set.charge_points[one.charge_point_id].identity}"
     one, money = closing.charge(one, points, working_set, now, actor)
     intents: list[Any] = [one, *money]
@@ -359,12 +370,6 @@ def _charge_or_keep(
     if said.meter_stop_wh >= one.meter_start_wh and (last is None or last.happened_at <= said.happened_at):
         intents.append(Register(one.charge_point_id, one.connector_id, said.meter_stop_wh, said.happened_at))
     return tuple(intents)
-
-
-def _keep(one: Transaction, said: StopTransaction, reason: str, why: str) -> tuple[Any, ...]:
-    one = msgspec.structs.replace(one, energy_wh=closing.estimate_wh(one), uncharged_reason=reason)
-    item = _review(said, reason, why, one)
-    return (one, item, closing.alarm_of(item))
 
 
 def _stop_authorization(said: StopTransaction, working_set: WorkingSet, now: datetime) -> Authorization | None:

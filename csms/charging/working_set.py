@@ -86,6 +86,7 @@ class WorkingSet:
     transactions: dict[int, Transaction] = field(default_factory=dict)
     natural_keys: dict[str, int] = field(default_factory=dict)
     stop_keys: dict[str, int] = field(default_factory=dict)
+    overtaken: dict[int, tuple[datetime, int]] = field(default_factory=dict)  # when and where the next one began
     parked: set[str] = field(default_factory=set)  # the parked keys that are taken, decided by a person or not
     commands: dict[int, Command] = field(default_factory=dict)
     tariffs: dict[str, list[TariffVersion]] = field(default_factory=dict)

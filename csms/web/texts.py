@@ -46,6 +46,7 @@ WORDS: dict[str, str] = {
     "nothing to charge": "Nothing to charge",
     "meter stop below meter start": "The meter stop is below the meter start",
     # why something waits for a person, and what was decided
+    "energy of the next transaction": "Energy that the next transaction was charged for",
     "implausible energy": "More energy than can have been delivered",
     "orphaned transaction": "Transaction without a stop",
     "unplugged before the stop": "Unplugged before the stop",

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from csms.billing import models as money_models
 from csms.billing.cards import JoinCard
 from csms.charging import models
+from csms.charging.reviews import ResolveReview
 from tests.support.ledger import violations
 from tests.support.peer import Peer
 from tests.support.world import CARD, World
@@ -249,3 +251,43 @@ async def test_a_station_that_refuses_to_stop_or_says_nothing_is_asked_again_and
         await _stop_twice(peer, started["transactionId"], 6000, world.at(3))
     assert "transaction does not stop" not in _alarms(world)
     _stands(world, balance=200 - (210 + 6 + 50), settled=1, card="LITTLE")
+
+
+# --- what is told late ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("meter_stop", "minute"), [(3000, 9), (1000, 19)])
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_a_late_stop_that_reaches_into_the_next_transaction_charges_nothing_of_it(
+    world: World, meter_stop: int, minute: int, *, has_ended: bool
+) -> None:
+    async with world.station() as peer:
+        first = await peer.start(CARD, 0, world.at(0))
+        await peer.read(first["transactionId"], world.at(5), 900)
+        second = await peer.start(CARD, 1200, world.at(10))
+        if has_ended:
+            await _stop_twice(peer, second["transactionId"], 4200, world.at(20))
+        await _stop_twice(peer, first["transactionId"], meter_stop, world.at(minute))
+        assert _waiting(world) == ["energy of the next transaction"]
+        assert _alarms(world).count("energy of the next transaction") == 1
+        if not has_ended:
+            await _stop_twice(peer, second["transactionId"], 4200, world.at(20))
+    _stands(world, balance=2000 - (105 + 20 + 50), held=True, settled=1)
+    (item,) = [one for one in world.review_items() if one.resolved_at is None]
+    await world.submit(ResolveReview(item.key, "accept", "", "staff anna", "form-1"))
+    one = world.transaction(first["transactionId"])
+    assert one.energy_wh <= 1200
+    assert one.cost_minor == (32 if one.energy_wh == 900 else 35) + 2 * min(minute, 10) + 50
+    _stands(world, balance=2000 - (105 + 20 + 50) - one.cost_minor, settled=2)
+
+
+async def test_a_start_from_before_any_price_costs_what_applies_when_it_is_told(world: World) -> None:
+    with world.database.unit_of_work() as connection:
+        connection.execute(update(money_models.tariff).values(valid_from=world.start_of_time - timedelta(days=1)))
+    behind = -400 * 24 * 60
+    async with world.station() as peer:
+        started = await peer.start(CARD, 0, world.at(behind))
+        assert await peer.start(CARD, 0, world.at(behind)) == started
+        await _stop_twice(peer, started["transactionId"], 1000, world.at(behind + 10))
+    assert "no price at its time" in world.transaction(started["transactionId"]).flags
+    _stands(world, balance=2000 - (35 + 20 + 50), settled=1)

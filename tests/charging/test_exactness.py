@@ -204,7 +204,7 @@ def test_a_start_at_a_display_just_before_the_first_price_began_is_stored(counte
     counter.tariff(msgspec.structs.replace(PLAIN, valid_from=counter.now))
     (started,) = counter.run(before)
     counter.run(counter.stop(started.transaction_id, 1900))
-    assert counter.transaction(started.transaction_id).uncharged_reason == "no tariff"
+    assert counter.transaction(started.transaction_id).cost_minor == 67 + 2 + 50
     assert counter.violations() == []
 
 
@@ -246,4 +246,86 @@ def test_what_the_next_car_draws_is_not_added_to_the_estimate_of_the_one_before(
     (item,) = counter.queue()
     counter.run(counter.decide(item.key, "accept"))
     assert (counter.balance("AA"), counter.balance("BB")) == (2000 - 35, 2000 - 140)
+    assert counter.violations() == []
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_late_stop_charges_nothing_of_what_the_next_transaction_began_with(
+    counter: Counter, *, has_ended: bool
+) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 1000))
+    counter.run(counter.start("BB", 1200))
+    counter.wait(minutes=30)
+    if has_ended:
+        counter.run(counter.stop(2, 5000, "BB"))
+    late = counter.stop(1, 3000)
+    counter.run(late)
+    counter.run(late)
+    (item,) = counter.queue()
+    assert (item.kind, counter.balance("AA")) == ("energy of the next transaction", 2000)
+    assert counter.transaction(1).energy_wh == 1000
+    counter.run(counter.decide(item.key, "accept"))
+    if not has_ended:
+        counter.run(counter.stop(2, 5000, "BB"))
+    assert (counter.balance("AA"), counter.balance("BB")) == (2000 - 35, 2000 - 133)
+    assert counter.violations() == []
+
+
+def test_a_late_stop_costs_no_time_in_which_the_next_car_charged(counter: Counter) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 1000))
+    counter.run(counter.start("BB", 1000))
+    counter.wait(minutes=30)
+    counter.run(counter.stop(1, 1000))
+    (item,) = counter.queue()
+    assert (item.kind, counter.balance("AA")) == ("energy of the next transaction", 2000)
+    counter.run(counter.decide(item.key, "accept"))
+    assert counter.balance("AA") == 2000 - 35
+    assert counter.violations() == []
+
+
+def test_a_meter_that_counts_from_nothing_each_time_says_nothing_of_a_late_stop(counter: Counter) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    late = counter.stop(1, 3000)
+    counter.run(counter.start("BB", 0))
+    counter.wait(minutes=30)
+    counter.run(late)
+    assert (counter.queue(), counter.balance("AA")) == ([], 2000 - 105)
+    assert counter.violations() == []
+
+
+def test_a_zombie_stays_over_when_the_next_transaction_has_ended_already(counter: Counter) -> None:
+    counter.tariff(IDLING)
+    counter.run(counter.start())
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 1000))
+    counter.run(StatusNotification(ConnectorStatus(1, 1, "Available", "NoError", "", "", counter.now), counter.now))
+    counter.wait(hours=2)
+    counter.run(GuardDue(1, 100))
+    counter.run(counter.start("BB", 1000))
+    counter.wait(minutes=30)
+    counter.run(counter.stop(2, 5000, "BB"))
+    counter.run(counter.read(1, 5000))
+    assert (counter.transaction(1).state, counter.transaction(1).energy_wh) == ("orphaned", 1000)
+    assert counter.violations() == []
+
+
+def test_a_start_from_before_any_price_costs_what_it_costs_when_it_is_told(counter: Counter) -> None:
+    counter.tariff(msgspec.structs.replace(IDLING, valid_from=counter.now))
+    counter.wait(minutes=5)
+    behind = timedelta(days=900)
+    said = msgspec.structs.replace(counter.start(), happened_at=counter.now - behind)
+    (started,) = counter.run(said)
+    assert started.authorization.status == "Accepted"
+    counter.wait(minutes=30)
+    counter.run(msgspec.structs.replace(counter.stop(1, 2000), happened_at=counter.now - behind))
+    assert counter.balance() == 2000 - 70
+    assert "no price at its time" in counter.transaction(1).flags
     assert counter.violations() == []

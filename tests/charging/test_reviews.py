@@ -465,13 +465,13 @@ async def test_a_stop_ends_one_of_several_that_it_could_mean_and_an_orphan_is_se
         first = await peer.start(CARD, 0, world.at(0), connector_id=1)
         await peer.read(first["transactionId"], world.at(5), 900)
         second = await peer.start(CARD, 950, world.at(6), connector_id=1)
-        await peer.stop(-1, 1000, world.at(8))
+        await peer.stop(-1, 955, world.at(6.5))
     (parked,) = [one for one in world.review_items() if one.kind == "stop without a transaction"]
     asked = ResolveReview(
         parked.key, "match", "the first one", "staff anna", "form-1", transaction_id=first["transactionId"]
     )
     assert isinstance(await world.submit(asked), Resolved)
-    assert world.transaction(first["transactionId"]).energy_wh == 1000
+    assert world.transaction(first["transactionId"]).energy_wh == 955
     assert world.transaction(second["transactionId"]).state == "open"
     assert {one.decision for one in world.review_items()} == {"match", "stop came"}
     _nothing_is_wrong(world)
