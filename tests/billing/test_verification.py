@@ -243,8 +243,10 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "what was taken for a corrected charge is what its corrected energy and end give": (
         (
-            "UPDATE charging_transaction SET corrected_energy_wh = energy_wh + 1000, corrected_ended_at = ended_at "
-            f"WHERE id = ({SETTLED})",
+            (
+                "UPDATE charging_transaction SET corrected_energy_wh = energy_wh + 1000, "
+                f"corrected_ended_at = ended_at WHERE id = ({SETTLED})"
+            ),
         ),
         "transaction 1, taken minor 460, computed 495",
     ),

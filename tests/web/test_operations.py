@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from csms import clock
 from csms.billing.verification import Violation
-from csms.charging import metering, overview, stations, transactions, verification_runs
+from csms.charging import metering, stations, transactions, verification_runs
 from csms.charging.facts import ConnectorStatus
+from csms.commands.history import CommandFilter, list_commands
 from tests.web.portal import CARD, PortalWorld
 
 HOSTILE = "<script>alert(1)</script>"
@@ -99,7 +100,7 @@ async def test_an_operator_stops_and_starts_by_commands(portal: PortalWorld) -> 
     await browser.post(f"/stations/{other}/start", id_tag="1000 1", connector_id="2")
     assert "RemoteStartTransaction" in browser.text
     with portal.database.reading() as connection:
-        stop, start = (overview.list_commands(connection, one, limit=5)[0] for one in (station, other))
+        stop, start = (list_commands(connection, CommandFilter(one), limit=5)[0] for one in (station, other))
     assert (stop.action, stop.state, stop.requested_by) == ("RemoteStopTransaction", "queued", "staff operator")
     assert start.action == "RemoteStartTransaction"
     assert CARD in start.payload_json
