@@ -53,6 +53,11 @@ class Tariff(msgspec.Struct, frozen=True):
         """Whether the price depends on when the energy was drawn, and not only on how much."""
         return bool(self.bands or self.rate_per_idle_minute)
 
+    @property
+    def least_minor(self) -> int:
+        """What any charge costs at least, if energy was delivered: whoever has less cannot pay for any."""
+        return max(self.start_fee_minor, self.minimum_minor)
+
 
 class Usage(msgspec.Struct, frozen=True):
     """What a transaction used so far; `spans` says when, in order and without gaps, for a tariff that needs it."""

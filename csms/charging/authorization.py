@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
+from csms.billing.tariffs import Tariff
 from csms.charging.facts import AuthorizationRefusal, AuthorizationStatus
 from csms.charging.pricing import tariff_at
 from csms.charging.working_set import Names, WorkingSet
@@ -138,25 +139,28 @@ def _refusal_of_money(
     place = working_set.station_group_of(charge_point_id)
     if place is not None and place.is_free:
         return None
-    if account.available_minor < max(1, minimum_credit_minor(account, working_set)):
+    tariffs = _tariffs(account, charge_point_id, connector_id, working_set, now)
+    least_minor = min((one.least_minor for one in tariffs), default=0)
+    if account.available_minor < max(1, least_minor, minimum_credit_minor(account, working_set)):
         return "no credit"
     left_minor = left_today_minor(account, working_set)
     if left_minor is not None and left_minor <= 0:
         return "daily limit"
-    return None if _has_tariff(account, charge_point_id, connector_id, working_set, now) else "no tariff"
+    return None if tariffs else "no tariff"
 
 
-def _has_tariff(
+def _tariffs(
     account: PrepaidAccount, charge_point_id: int, connector_id: int | None, working_set: WorkingSet, now: datetime
-) -> bool:
-    """Tell whether there is a price at the connector; before one is chosen: at any of the charge point's."""
+) -> list[Tariff]:
+    """Return the price at the connector, if there is one; before one is chosen: those at any of the charge point's."""
     own = {one.connector_id for one in working_set.assignments if one.charge_point_id == charge_point_id}
     connectors = {None, *own} if connector_id is None else {connector_id}
-    return any(tariff_at(charge_point_id, one, account.group_id, now, working_set) for one in connectors)
+    found = [tariff_at(charge_point_id, one, account.group_id, now, working_set) for one in connectors]
+    return [one for one in found if one is not None]
 
 
 def minimum_credit_minor(account: PrepaidAccount, working_set: WorkingSet) -> int:
-    """Return the credit that an account needs to begin, which is also what is set aside then."""
+    """Return the credit that an account needs to begin anywhere; a price may ask for more."""
     group = working_set.books.group_of(account)
     own = None if group is None else group.minimum_start_credit_minor
     return working_set.policy.minimum_start_credit_minor if own is None else own

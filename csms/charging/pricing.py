@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from csms.billing.bands import Span
+from csms.billing.books import PrepaidAccount
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price, total
 from csms.charging.facts import Point, TariffAssignment
@@ -72,6 +73,29 @@ def tariff_at(
         if name is not None and (tariff := _in_force(name, at, working_set)) is not None:
             return tariff
     return None
+
+
+def tariff_at_start(
+    charge_point_id: int,
+    connector_id: int,
+    account: PrepaidAccount | None,
+    at: datetime,
+    working_set: WorkingSet,
+    now: datetime,
+) -> tuple[Tariff | None, str]:
+    """Return the tariff that applied when a transaction began, else the one that applies now, and what was odd.
+
+    A start may be told with a time from before any price, by a clock that is months behind: that gives nothing away.
+    """
+    place = working_set.station_group_of(charge_point_id)
+    if place is not None and place.is_free:
+        return FREE, ""
+    group_id = None if account is None else account.group_id
+    then = tariff_at(charge_point_id, connector_id, group_id, at, working_set)
+    if then is not None:
+        return then, ""
+    today = tariff_at(charge_point_id, connector_id, group_id, now, working_set)
+    return today, "" if today is None else "no price at its time: that of its arrival"
 
 
 def _narrowness(one: TariffAssignment) -> tuple[bool, bool, bool, bool]:

@@ -28,7 +28,7 @@ from csms.charging.facts import (
     Transaction,
 )
 from csms.charging.metering import RELATIVE, MeterValue, to_readings, understand
-from csms.charging.pricing import FREE, tariff_at
+from csms.charging.pricing import FREE, tariff_at_start
 from csms.charging.working_set import Names, WorkingSet
 
 _LATE_AFTER = timedelta(minutes=10)
@@ -137,28 +137,32 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         if orphan.state == "open":
             intents += closing.overtaken(orphan, said.meter_start_wh)
     verdict = _judge(normalize_id_tag(said.id_tag), orphans, said, working_set, now)
-    one = _begin(said, verdict, gap_flag, working_set, now)
-    intents.append(one)
     account = working_set.books.account_of(normalize_id_tag(said.id_tag))
+    tariff, price_flag = tariff_at_start(
+        said.charge_point_id, said.connector_id, account, said.happened_at, working_set, now
+    )
+    one = _begin(said, verdict, tariff, (gap_flag, price_flag), working_set, now)
+    intents.append(one)
     if account is not None:
-        place = working_set.station_group_of(said.charge_point_id)
-        pays = verdict.status == "Accepted" and not (place is not None and place.is_free)
-        wanted = minimum_credit_minor(account, working_set) if pays else 0
+        pays = verdict.status == "Accepted" and tariff is not FREE
+        least_minor = 0 if tariff is None else tariff.least_minor
+        wanted = max(least_minor, minimum_credit_minor(account, working_set)) if pays else 0
         intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
     return Decision(Started(one.transaction_id, verdict), tuple(intents))
 
 
 def _begin(
-    said: StartTransaction, verdict: Authorization, gap_flag: str, working_set: WorkingSet, now: datetime
+    said: StartTransaction,
+    verdict: Authorization,
+    tariff: Tariff | None,
+    flags: tuple[str, ...],
+    working_set: WorkingSet,
+    now: datetime,
 ) -> Transaction:
     """Return the transaction that begins, with the tariff and the policies that apply here and now copied into it."""
     id_tag = normalize_id_tag(said.id_tag)
     account = working_set.books.account_of(id_tag)
-    group_id = None if account is None else account.group_id
     place = working_set.station_group_of(said.charge_point_id)
-    tariff, price_flag = _price_at_start(said, group_id, working_set, now)
-    if place is not None and place.is_free:
-        tariff = FREE
     is_late = now - said.happened_at > _LATE_AFTER
     look_at = late_look(now) if is_late else first_look(said.charge_point_id, working_set, now)
     return Transaction(
@@ -177,7 +181,7 @@ def _begin(
         tariff_json="" if tariff is None else encode_tariff(tariff),
         register_wh=said.meter_start_wh,
         register_at=said.happened_at,
-        flags=closing.join(*said.flags, "late" if is_late else "", gap_flag, price_flag),
+        flags=closing.join(*said.flags, "late" if is_late else "", *flags),
         needs_spans=tariff is not None and tariff.needs_spans,
         guard_at=None if account is None else look_at,
         max_power_w=working_set.charge_points[said.charge_point_id].max_power_w,
@@ -185,19 +189,6 @@ def _begin(
         stop_after_s=None if place is None else place.stop_after_s,
         tariff_id=None if tariff is None else tariff.tariff_id,
     )
-
-
-def _price_at_start(
-    said: StartTransaction, group_id: int | None, working_set: WorkingSet, now: datetime
-) -> tuple[Tariff | None, str]:
-    """Return the tariff that applied when the transaction began, else the one that applies now, and what was odd.
-
-    A start may be told with a time from before any price, by a clock that is months behind: that gives nothing away.
-    """
-    then, today = (
-        tariff_at(said.charge_point_id, said.connector_id, group_id, at, working_set) for at in (said.happened_at, now)
-    )
-    return (today, "no price at its time: that of its arrival") if then is None and today is not None else (then, "")
 
 
 def _judge(

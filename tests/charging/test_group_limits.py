@@ -5,9 +5,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from csms import clock
 from csms.billing import account_groups
+from csms.billing import models as money_models
 from csms.billing.account_groups import AccountLimits
 from csms.billing.prepaid import Refused
 from csms.charging import groups, overview
@@ -64,6 +66,29 @@ async def test_a_group_may_need_more_credit_to_start(world: World) -> None:
         started = await peer.start(CARD, 0, world.at(0))
     assert started["idTagInfo"]["status"] == "Accepted"
     assert world.card().held_minor == 2001
+
+
+@pytest.mark.parametrize("price", [{"start_fee_minor": 300}, {"start_fee_minor": 0, "minimum_minor": 300}])
+async def test_a_card_that_cannot_pay_the_least_that_a_charge_costs_may_not_begin(
+    world: World, price: dict[str, int]
+) -> None:
+    with world.database.unit_of_work() as connection:
+        connection.execute(update(money_models.tariff).values(price))
+    await world.issue_card("LITTLE", 299)
+    async with world.station() as peer:
+        for _ in range(2):
+            assert await _authorized(peer, "LITTLE") == "Blocked"
+        assert _last_reason(world, "LITTLE") == "no credit"
+        await world.top_up("LITTLE", 1)
+        assert await _authorized(peer, "LITTLE") == "Accepted"
+        for _ in range(2):
+            started = await peer.start("LITTLE", 0, world.at(0))
+        assert started["idTagInfo"]["status"] == "Accepted"
+        assert world.card("LITTLE").held_minor == 300
+        for _ in range(2):
+            await peer.stop(started["transactionId"], 1, world.at(0))
+    assert (world.card("LITTLE").balance_minor, world.card("LITTLE").held_minor) == (0, 0)
+    assert violations(world.database, world.installation.currency) == []
 
 
 async def test_a_group_has_its_own_limits_of_top_up_and_balance(world: World) -> None:
