@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.books import normalize_id_tag
@@ -26,24 +26,25 @@ _REVIEWS = (
 )
 _PARKED = select(_item.key).where(any_of(_item.key, "keys"))
 _one, _next = models.charging_transaction.alias(), models.charging_transaction.alias()
-_OVERTAKEN = (
-    select(_one.c.id, func.min(_next.c.id))
-    .select_from(_one)
-    .join(
-        _next,
-        and_(
-            _next.c.charge_point_id == _one.c.charge_point_id,
-            _next.c.started_at >= _one.c.started_at,
-            _next.c.connector_id == _one.c.connector_id,
-            _next.c.id > _one.c.id,
-        ),
+_NEXT_ID = (
+    select(_next.c.id)
+    .where(
+        _next.c.charge_point_id == _one.c.charge_point_id,
+        _next.c.started_at >= _one.c.started_at,
+        _next.c.connector_id == _one.c.connector_id,
+        _next.c.id > _one.c.id,
     )
-    .where(any_of(_one.c.id, "keys"))
-    .group_by(_one.c.id)
-    .subquery()
+    .order_by(_next.c.started_at, _next.c.id)
+    .limit(1)
+    .correlate(_one)
+    .scalar_subquery()
 )
-_OVERTAKEN_AT = select(_OVERTAKEN.c[0], _next.c.started_at, _next.c.meter_start_wh).join(
-    _next, _next.c.id == _OVERTAKEN.c[1]
+_came = models.charging_transaction.alias()
+_OVERTAKEN = (
+    select(_one.c.id, _came.c.started_at, _came.c.meter_start_wh)
+    .select_from(_one)
+    .join(_came, _came.c.id == _NEXT_ID)
+    .where(any_of(_one.c.id, "keys"))
 )
 _REGISTERS = select(*(_register[name] for name in Register.__struct_fields__)).where(
     any_of(_register.charge_point_id, "keys")
@@ -133,11 +134,18 @@ def _id_tag(evidence_json: str) -> str | None:
     return None if id_tag is None else normalize_id_tag(id_tag)
 
 
-def load_overtaken(connection: Connection, working_set: WorkingSet) -> None:
-    """Load when and with what register the next one began on the connector of each that was taken for over."""
-    orphans = sorted(key for key, one in working_set.transactions.items() if one.state == "orphaned")
-    if orphans:
-        rows = connection.execute(_OVERTAKEN_AT, {"keys": orphans})
+def load_overtaken(connection: Connection, names: Names, working_set: WorkingSet) -> None:
+    """Load when and with what register the next one began on the connector of each that was taken for over.
+
+    Of those that are named, and of all at a charge point that stops one: any of them may be meant.
+    """
+    keys = sorted(
+        key
+        for key, one in working_set.transactions.items()
+        if one.state == "orphaned" and (key in names.transaction_ids or one.charge_point_id in names.stopping_at)
+    )
+    if keys:
+        rows = connection.execute(_OVERTAKEN, {"keys": keys})
         working_set.overtaken = {row[0]: (row[1], row[2]) for row in rows}
 
 

@@ -87,7 +87,7 @@ def load(
     evidence.load(connection, names, working_set)
     _load_charge_points(connection, names, working_set)
     _load_transactions(connection, names, working_set)
-    evidence.load_overtaken(connection, working_set)
+    evidence.load_overtaken(connection, names, working_set)
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
     if names.review_keys:

@@ -104,6 +104,7 @@ class StopTransaction(msgspec.Struct, frozen=True):
             names.transaction_ids.add(self.transaction_id)
         names.stop_keys.add(self.stop_key)
         names.parked_keys.add(self.parked_key)
+        names.stopping_at.add(self.charge_point_id)
         names.registers_at.add(self.charge_point_id)
 
 

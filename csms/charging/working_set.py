@@ -59,6 +59,7 @@ class Names(MoneyNames):
     transaction_ids: set[int] = field(default_factory=set)
     natural_keys: set[str] = field(default_factory=set)
     stop_keys: set[str] = field(default_factory=set)
+    stopping_at: set[int] = field(default_factory=set)  # charge points that stop a transaction
     parked_keys: set[str] = field(default_factory=set)  # under which a stop that fits nothing is kept for a person
     unfinished_at: set[int] = field(default_factory=set)
     metered: dict[int, int] = field(default_factory=dict)  # the charge point by the transaction id of its readings
