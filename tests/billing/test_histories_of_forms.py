@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -35,6 +35,7 @@ from csms.config import Settings
 from csms.errors import CsmsError, StorageUnavailable
 from csms.installation import open_installation
 from tests.charging.test_histories import failing, furnish
+from tests.support.ledger import booked_events
 from tests.support.meeting import met
 from tests.support.plain_books import PlainBooks, content_of
 
@@ -57,6 +58,8 @@ limits = st.sampled_from((None, None, 0, 700, 1500))
 
 class Forms(RuleBasedStateMachine):
     """One database, two engines, what was sent, and what was booked under which key."""
+
+    events: ClassVar[set[str]]  # what was booked in all histories of a machine
 
     def __init__(self) -> None:
         super().__init__()
@@ -267,6 +270,7 @@ class Forms(RuleBasedStateMachine):
         with self.installation.database.reading() as connection:
             found = list(verification.verify(connection, self.installation.currency, slack=timedelta(0)))
             assert found == []
+            self.events.update(booked_events(connection))
             self.accounts = PlainBooks(connection, self.told, self.booked).check(self.accounts)
 
     def teardown(self) -> None:
@@ -282,12 +286,15 @@ def test_no_form_whatever_leaves_a_wrong_cent_on_sqlite(sqlite_template: Path, t
     names = count()
 
     class OnSqlite(Forms):
+        events: ClassVar[set[str]] = set()
+
         def url(self) -> str:
             path = tmp_path / f"{next(names)}.sqlite3"
             shutil.copy(sqlite_template, path)
             return f"sqlite:///{path}"
 
     _explore(OnSqlite, histories)
+    assert OnSqlite.events >= {"card issued", "top up", "settle"}
 
 
 @pytest.mark.timeout(1200)
@@ -295,10 +302,13 @@ def test_no_form_whatever_leaves_a_wrong_cent_on_postgresql(
     fresh_postgresql_url: Callable[[], str], histories: int
 ) -> None:
     class OnPostgresql(Forms):
+        events: ClassVar[set[str]] = set()
+
         def url(self) -> str:
             return fresh_postgresql_url()
 
-    _explore(OnPostgresql, max(5, histories // 3))
+    _explore(OnPostgresql, max(15, histories // 3))
+    assert OnPostgresql.events >= {"card issued", "top up", "settle"}
 
 
 def _explore(machine: type[Forms], examples: int) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -46,6 +46,7 @@ from csms.charging.transactions import Started, StartTransaction, StopTransactio
 from csms.config import Settings
 from csms.errors import CsmsError, StorageUnavailable
 from csms.installation import Installation, open_installation
+from tests.support.ledger import booked_events
 from tests.support.world import add_tariff
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -130,6 +131,7 @@ class Histories(RuleBasedStateMachine):
 
     installation: Installation
     other: Installation
+    events: ClassVar[set[str]]  # what was booked in all histories of a machine
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,6 +139,7 @@ class Histories(RuleBasedStateMachine):
         self.waiting: list[Input] = []
         self.refused: list[Input] = []
         self.transaction_ids = [-1, 0, 9_999_999]
+        self.begun: dict[int, StartTransaction] = {}
         self.authorized: list[tuple[str, Authorization]] = []
         self.forms = 0
 
@@ -190,6 +193,16 @@ class Histories(RuleBasedStateMachine):
             (MeterValue(_at(minute), (Sample(str(meter + 5), context="Transaction.End"),), "[]"),) if ending else ()
         )
         self._do(StopTransaction(station, transaction_id, id_tag, meter, _at(minute), str(minute), None, values))
+
+    @precondition(lambda self: bool(self.begun))
+    @rule(data=st.data(), energy_wh=st.integers(0, 5000), minutes=st.integers(30, 120))
+    def finish(self, data: st.DataObject, energy_wh: int, minutes: int) -> None:
+        """A transaction ends as it should, perhaps after it ended otherwise."""
+        key = data.draw(st.sampled_from(sorted(self.begun)))
+        one = self.begun[key]
+        at = one.happened_at + timedelta(minutes=minutes)
+        meter_stop_wh = one.meter_start_wh + energy_wh
+        self._do(StopTransaction(one.charge_point_id, key, None, meter_stop_wh, at, str(at), None))
 
     @rule(tag=st.sampled_from(CARDS), amount=amounts)
     def top_up(self, tag: str, amount: int) -> None:
@@ -299,6 +312,7 @@ class Histories(RuleBasedStateMachine):
             assert not isinstance(outcome, CsmsError), outcome
             if isinstance(outcome, Started) and outcome.transaction_id not in self.transaction_ids:
                 self.transaction_ids.append(outcome.transaction_id)
+                self.begun[outcome.transaction_id] = asked
         self.waiting = []
         self.the_books_hold()
 
@@ -312,6 +326,7 @@ class Histories(RuleBasedStateMachine):
         """Whatever was committed so far, nothing is wrong with it."""
         with self.installation.database.reading() as connection:
             found = list(verification.verify(connection, self.installation.currency, slack=timedelta(0)))
+            self.events.update(booked_events(connection))
         assert found == []
 
     def teardown(self) -> None:
@@ -328,6 +343,8 @@ def test_no_history_whatever_leaves_a_wrong_cent_on_sqlite(
     numbers = count()
 
     class OnSqlite(Histories):
+        events: ClassVar[set[str]] = set()
+
         def __init__(self) -> None:
             super().__init__()
             path = tmp_path / f"{next(numbers)}.sqlite3"
@@ -336,6 +353,7 @@ def test_no_history_whatever_leaves_a_wrong_cent_on_sqlite(
             self.installation, self.other = open_installation(told), open_installation(told)
 
     _explore(OnSqlite, histories)
+    assert OnSqlite.events >= {"card issued", "top up", "settle"}
 
 
 @pytest.mark.timeout(1200)
@@ -343,12 +361,15 @@ def test_no_history_whatever_leaves_a_wrong_cent_on_postgresql(
     fresh_postgresql_url: Callable[[], str], histories: int
 ) -> None:
     class OnPostgresql(Histories):
+        events: ClassVar[set[str]] = set()
+
         def __init__(self) -> None:
             super().__init__()
             told = Settings(database_url=fresh_postgresql_url(), zombie_wait_s=0)
             self.installation, self.other = open_installation(told), open_installation(told)
 
-    _explore(OnPostgresql, max(5, histories // 3))
+    _explore(OnPostgresql, max(15, histories // 3))
+    assert OnPostgresql.events >= {"card issued", "top up", "settle"}
 
 
 def _explore(machine: type[Histories], examples: int) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -321,6 +321,8 @@ def test_no_wide_history_leaves_a_wrong_cent_on_sqlite(sqlite_template: Path, tm
     numbers = count()
 
     class OnSqlite(WideHistories):
+        events: ClassVar[set[str]] = set()
+
         def __init__(self) -> None:
             super().__init__()
             path = tmp_path / f"{next(numbers)}.sqlite3"
@@ -328,6 +330,7 @@ def test_no_wide_history_leaves_a_wrong_cent_on_sqlite(sqlite_template: Path, tm
             self.url = f"sqlite:///{path}"
 
     explore(OnSqlite, settings=_options(histories))
+    assert OnSqlite.events >= {"card issued", "top up", "settle"}
 
 
 @pytest.mark.timeout(1200)
@@ -335,11 +338,14 @@ def test_no_wide_history_leaves_a_wrong_cent_on_postgresql(
     fresh_postgresql_url: Callable[[], str], histories: int
 ) -> None:
     class OnPostgresql(WideHistories):
+        events: ClassVar[set[str]] = set()
+
         def __init__(self) -> None:
             super().__init__()
             self.url = fresh_postgresql_url()
 
-    explore(OnPostgresql, settings=_options(max(5, histories // 3)))
+    explore(OnPostgresql, settings=_options(max(15, histories // 3)))
+    assert OnPostgresql.events >= {"card issued", "top up", "settle"}
 
 
 def _options(examples: int) -> settings:

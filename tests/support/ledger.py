@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from csms.billing import models as money
 from csms.billing.money import Currency
@@ -55,6 +55,11 @@ def ledger(database: Database) -> dict[str, Rows]:
         ],
     }
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+
+def booked_events(connection: Connection) -> set[str]:
+    """Return what was booked at all, so that a test can say that there was something to go wrong."""
+    return set(connection.execute(select(money.journal_entry.c.event).distinct()).scalars())
 
 
 def violations(database: Database, currency: Currency) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from hypothesis import strategies as st
@@ -28,6 +28,7 @@ from csms.errors import CsmsError, StorageUnavailable
 from csms.installation import Installation, open_installation
 from tests.charging.test_histories import BY_TIME, failing
 from tests.support import accountant
+from tests.support.ledger import booked_events
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)  # the clocks of Sofia change in the night after it
 TAX = Decimal(20)
@@ -50,6 +51,8 @@ class WideWorld(RuleBasedStateMachine):
     """One database, two engines whose clocks go on together, and everything that was ever sent."""
 
     url: str
+
+    events: ClassVar[set[str]]  # what was booked in all histories of a machine
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,6 +221,7 @@ class WideWorld(RuleBasedStateMachine):
         self.is_changed = False
         with self.nodes[0].database.reading() as connection:
             assert list(verification.verify(connection, self.nodes[0].currency, slack=timedelta(0))) == []
+            self.events.update(booked_events(connection))
             accountant.look(connection, self.starts, self.stops)
 
     def teardown(self) -> None:
