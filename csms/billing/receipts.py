@@ -22,31 +22,6 @@ _CODE = re.compile(r"D(\d{1,9})-(\d{1,15})", re.ASCII | re.IGNORECASE)
 _SHOWN = 4
 
 
-class DeskReceipt(msgspec.Struct, frozen=True):
-    """What the receipt of a sale or top-up says; `cash_minor` is what went into the desk."""
-
-    entry_id: int
-    desk_id: int
-    desk: str
-    number: int
-    printed_count: int
-    event: str
-    recorded_at: datetime
-    actor: str
-    id_tag: str
-    printed_number: str
-    account_id: int
-    cash_minor: int
-    balance_before_minor: int
-    balance_after_minor: int
-    tax_minor: int  # where the top-up is the tax point
-
-    @property
-    def code(self) -> str:
-        """The number as people write it: desk and number."""
-        return desk_code(self.desk_id, self.number)
-
-
 class ReceiptRow(msgspec.Struct, frozen=True):
     """A desk's receipt in a list; `cash_minor` is what went into the desk."""
 
@@ -66,6 +41,15 @@ class ReceiptRow(msgspec.Struct, frozen=True):
     def code(self) -> str:
         """The number as people write it: desk and number."""
         return desk_code(self.desk_id, self.number)
+
+
+class DeskReceipt(ReceiptRow, frozen=True):
+    """All that the receipt of a sale or top-up says."""
+
+    account_id: int
+    balance_before_minor: int
+    balance_after_minor: int
+    tax_minor: int  # where the top-up is the tax point
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -192,7 +176,7 @@ def find_receipt(connection: Connection, entry_id: int) -> DeskReceipt | None:
     account_id = _prepaid_account(connection, entry_id) or of_card or 0  # where nothing moved: a card keeps its account
     before, after = _balances(connection, account_id, entry_id)
     tax_minor = _tax(connection, entry_id)
-    return as_fact(DeskReceipt, facts, account_id, int(cash_minor), before, after, tax_minor)
+    return as_fact(DeskReceipt, facts, int(cash_minor), account_id, before, after, tax_minor)
 
 
 def find_settlement(connection: Connection, reference: int) -> Settlement | None:
