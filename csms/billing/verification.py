@@ -83,9 +83,10 @@ def checks(currency: Currency) -> tuple[Check, ...]:
 def run(connection: Connection, one: Check, ids: Range | None = None) -> Iterator[Violation]:
     """Run a check, on a range of ids where it takes one, and name each row that it finds."""
     parameters = {} if ids is None else {"first": ids.first, "last": ids.last}
-    rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(one.violations, parameters)
-    for row in rows.mappings():
-        yield violation(one.invariant, one.rule, row.items())
+    streamed = {"yield_per": _ROWS_AT_ONCE}
+    with connection.execute(one.violations, parameters, execution_options=streamed) as rows:
+        for row in rows.mappings():
+            yield violation(one.invariant, one.rule, row.items())
 
 
 def violation(invariant: int, rule: str, row: Sequence[tuple[Any, Any]] | Any) -> Violation:  # noqa: ANN401 - or items

@@ -100,16 +100,19 @@ def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterato
     """Return the ended transactions of a range whose charge is not what comes out again."""
     parameters = {"first": ids.first, "last": ids.last}
     yield from _recompute_corrected(connection, parameters, currency)
-    streamed = connection.execution_options(yield_per=_READINGS_AT_ONCE)
     ended = [as_fact(_Ended, row) for row in connection.execute(_ENDED, parameters)]
     if not ended:
         return
-    lines = _Groups(connection.execute(_LINES, parameters))
-    points = _Groups(streamed.execute(_POINTS, parameters))
-    for one in ended:
-        inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
-        charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
-        yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
+    streamed = {"yield_per": _READINGS_AT_ONCE}
+    with (
+        connection.execute(_LINES, parameters, execution_options=streamed) as line_rows,
+        connection.execute(_POINTS, parameters, execution_options=streamed) as point_rows,
+    ):
+        lines, points = _Groups(line_rows), _Groups(point_rows)
+        for one in ended:
+            inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
+            charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
+            yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
 
 
 def _recompute_corrected(connection: Connection, parameters: dict[str, int], currency: Currency) -> Iterator[Violation]:

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from itertools import islice
 
 import pytest
 from sqlalchemy import Connection, text
@@ -335,6 +336,20 @@ def test_a_snapshot_does_not_see_what_is_written_meanwhile_and_keeps_nobody_from
         last = connection.execute(text("SELECT max(id) FROM charging_transaction")).scalar_one()
     with history.database.reading() as connection:
         assert connection.execute(text("SELECT max(id) FROM charging_transaction")).scalar_one() == last + 1
+
+
+@pytest.mark.parametrize("wanted", [1, 1000])
+def test_a_verification_that_is_broken_off_or_does_not_read_all_rows_leaves_none_open(
+    history: Installation, wanted: int
+) -> None:
+    of_the_open_one = f"UPDATE charge_line SET reference = 5, position = position + 100 WHERE reference = ({SETTLED})"
+    _corrupt(history.database, *CORRUPTIONS["a transfer has a positive amount"][0], of_the_open_one)
+    with history.database.reading() as connection:
+        found = verification.verify(connection, EUR, slack=timedelta(0))
+        assert len(list(islice(found, wanted))) > 0
+        found.close()
+        if not history.database.is_sqlite:
+            assert connection.execute(text("SELECT name FROM pg_cursors")).all() == []
 
 
 def test_every_rule_is_seen_to_be_broken_by_a_test() -> None:
