@@ -268,6 +268,15 @@ def take_ids(connection: Connection, sequence: Sequence, count: int) -> list[int
     return list(range(end - count, end))
 
 
+def alone_in(connection: Connection, table: Table) -> None:
+    """Wait until nobody else changes a table, and keep them waiting until the end of the unit of work.
+
+    On SQLite every unit of work is alone.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+
+
 def delete_some(connection: Connection, table: Table, condition: ColumnElement[bool], *, limit: int) -> int:
     """Delete at most so many rows that meet a condition, and none that another node is at; return how many went."""
     keys = list(table.primary_key)

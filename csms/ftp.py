@@ -52,7 +52,8 @@ class _Place:
     def __init__(self, installation: Installation, clock: Clock) -> None:
         settings = installation.settings
         self.database: Database = installation.database
-        self.store = FileStore(settings.files_folder, quota_bytes=settings.station_files_quota_bytes)
+        self.quota_bytes = settings.station_files_quota_bytes
+        self.store = FileStore(settings.files_folder, quota_bytes=self.quota_bytes)
         self.limit_bytes = settings.max_station_file_bytes
         self.most_files = settings.max_files_per_link
         self.clock = clock
@@ -89,7 +90,7 @@ class _Place:
                 self.clock(),
             )
             with self.database.unit_of_work() as connection:
-                is_new = keep_file(connection, new)
+                is_new = keep_file(connection, new, quota_bytes=self.quota_bytes)
         except BaseException:
             arriving.discard()
             raise
@@ -195,6 +196,8 @@ class _Data(DTPHandler):  # type: ignore[misc]
             try:
                 channel.place.keep(channel.link, self.file_obj.arriving, channel.remote_ip)
                 channel.incoming.remove(self.file_obj)
+            except FileRefused as error:
+                self._resp = (f"452 {error}", self._resp[1] if self._resp else log.debug)
             except Exception:
                 log.exception("a file could not be stored", command=channel.link.command_id)
                 self._resp = ("451 The file could not be stored.", self._resp[1] if self._resp else log.debug)

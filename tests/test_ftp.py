@@ -4,6 +4,7 @@ import asyncio
 import ftplib
 import io
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -31,6 +32,7 @@ async def operator(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Operator]:
         ftp_host="127.0.0.1",
         ftp_passive_ports="",
         max_station_file_bytes=100_000,
+        station_files_quota_bytes=150_000,
         max_files_per_link=2,
     )
     async with open_operator(settings) as opened:
@@ -144,6 +146,24 @@ async def test_what_is_too_large_or_too_much_is_refused(operator: Operator, loca
     await asyncio.to_thread(store)
     assert [name for name, _, _ in _files(operator)] == ["whole", "second"]
     await until(lambda: len(_on_disk(operator)) == 2)
+
+
+async def test_a_slow_file_counts_what_was_stored_since_it_began(operator: Operator, location: SplitResult) -> None:
+    def store() -> None:
+        with _logged_in(location) as slow, _logged_in(location) as ftp:
+            sending = slow.transfercmd("STOR slow")
+            sending.sendall(b"x" * 40_000)
+            while not any(path.stat().st_size for path in _on_disk(operator)):
+                time.sleep(0.01)
+            ftp.storbinary("STOR quick", io.BytesIO(b"x" * 100_000))
+            sending.sendall(b"x" * 20_000)
+            sending.close()
+            with pytest.raises(ftplib.error_temp, match="452 The place for files of stations is used up"):
+                slow.voidresp()
+
+    await asyncio.to_thread(store)
+    assert [name for name, _, _ in _files(operator)] == ["quick"]
+    await until(lambda: len(_on_disk(operator)) == 1)
 
 
 async def test_what_broke_off_leaves_nothing(operator: Operator, location: SplitResult) -> None:

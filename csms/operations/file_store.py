@@ -20,6 +20,7 @@ from csms.errors import CsmsError
 from csms.operations.links import safe_name
 
 FIRMWARE, UPLOADS = "firmware", "uploads"
+NO_ROOM = "The place for files of stations is used up."
 _ROOM_ON_DISK_BYTES = 256 * 1024 * 1024  # is left to the database, whatever the quota says
 _NAME_BYTES = 16
 _ABANDONED_AFTER = timedelta(days=1)
@@ -44,7 +45,10 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Room:
-    """How much of the quota is used, by what is stored and by what is arriving now."""
+    """How much of the quota is used, by what was stored when a file began and by what is arriving in this process.
+
+    It stops early what cannot fit; whether a whole file fits is decided where its row is written.
+    """
 
     def __init__(self, quota_bytes: int) -> None:
         """Nothing arrives yet."""
@@ -56,7 +60,7 @@ class Room:
         """Take room for more bytes beside the `used_bytes` that are stored; FileRefused where there is none."""
         with self._lock:
             if used_bytes + self._arriving_bytes + size_bytes > self._quota_bytes:
-                raise FileRefused("no room", "The place for files of stations is used up.")
+                raise FileRefused("no room", NO_ROOM)
             self._arriving_bytes += size_bytes
 
     def give_back(self, size_bytes: int) -> None:

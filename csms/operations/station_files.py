@@ -1,7 +1,7 @@
 """Links to files while they live, and the files that stations sent: found by a token, noted, listed, deleted.
 
 Works on a connection inside somebody else's unit of work; knows rows, not disks. A link lives as long as its transfer
-goes on, and not beyond its day.
+goes on, and not beyond its day. The quota is kept here, over all processes; elsewhere, what arrives is stopped early.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
 
 from csms.charging import models
-from csms.db import as_fact
+from csms.db import alone_in, as_fact
+from csms.operations.file_store import NO_ROOM, FileRefused
 from csms.operations.files_models import file_transfer, firmware, station_file
 from csms.operations.links import hash_token
 
@@ -108,12 +109,18 @@ def used_bytes(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.sum(_s.size_bytes), 0))).scalar_one())
 
 
-def keep_file(connection: Connection, new: NewStationFile) -> bool:
-    """Note a file that lies on disk; False where the station repeated itself, and the same is there already."""
+def keep_file(connection: Connection, new: NewStationFile, *, quota_bytes: int) -> bool:
+    """Note a file that lies on disk; False where the station repeated itself, and the same is there already.
+
+    FileRefused where all files of stations would then have more than `quota_bytes`.
+    """
+    alone_in(connection, station_file)
     note_access(connection, new.command_id, new.size_bytes, new.address, new.received_at)
     same = (_s.command_id == new.command_id, _s.name == new.name, _s.sha256 == new.sha256)
     if connection.execute(select(_s.id).where(*same)).first() is not None:
         return False
+    if used_bytes(connection) + new.size_bytes > quota_bytes:
+        raise FileRefused("no room", NO_ROOM)
     connection.execute(insert(station_file), msgspec.structs.asdict(new))
     return True
 

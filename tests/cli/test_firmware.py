@@ -133,4 +133,4 @@ def _receive(command_id: int) -> None:
             charge_point_id=1, command_id=command_id, via="HTTP", address="192.0.2.7", received_at=clock.now(), **stored
         )
         with installation.database.unit_of_work() as connection:
-            assert keep_file(connection, new)
+            assert keep_file(connection, new, quota_bytes=1_000_000)

@@ -1,10 +1,12 @@
 """Files on disk: limits, the quota, names, what is left of what broke off, and what is swept away."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +113,33 @@ def test_every_name_becomes_a_safe_one(name: str) -> None:
     assert safe_name(safe) == safe
 
 
+def test_two_nodes_do_not_exceed_the_quota_together(settings: Settings) -> None:
+    first, second = open_installation(settings), open_installation(settings)
+    try:
+        add_tariff(first)
+        first.engine.execute(AddChargePoint("CP1", 0, None, None))
+        links = Links("http://csms.example.org", 60)
+        command = first.engine.execute(request_upload(1, UploadRequest(), links, "test", lambda: "t" * 43))
+        new = NewStationFile(1, command.command_id, "a", 60, "a" * 64, "a" * 32, "HTTP", "192.0.2.1", clock.now())
+        other = msgspec.structs.replace(new, name="b", stored_name="b" * 32)
+
+        def keep() -> None:
+            with second.database.unit_of_work() as connection:
+                keep_file(connection, other, quota_bytes=100)
+
+        with ThreadPoolExecutor(1) as pool:
+            with first.database.unit_of_work() as connection:
+                assert keep_file(connection, new, quota_bytes=100)
+                keeping = pool.submit(keep)
+                with pytest.raises(TimeoutError):
+                    keeping.result(0.3)
+            with pytest.raises(FileRefused):
+                keeping.result(30)
+    finally:
+        first.database.close()
+        second.database.close()
+
+
 def test_old_files_are_deleted_after_the_days_that_the_settings_say(settings: Settings, tmp_path: Path) -> None:
     settings = settings_for(settings.database_url, tmp_path, station_files_keep_days=30)
     installation = open_installation(settings)
@@ -130,7 +159,7 @@ def test_old_files_are_deleted_after_the_days_that_the_settings_say(settings: Se
                 1, command.command_id, stored.name, 2, stored.sha256, stored.stored_name, "HTTP", "192.0.2.1", at
             )
             with installation.database.unit_of_work() as connection:
-                keep_file(connection, new)
+                keep_file(connection, new, quota_bytes=1_000_000)
         work = FileWork(installation, lambda: now)
         assert [work.tidy(), work.tidy()] == [1, 0]  # once an hour
         with installation.database.reading() as connection:

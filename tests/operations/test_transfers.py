@@ -161,8 +161,8 @@ async def test_diagnostics_whose_end_nobody_told_are_done_when_the_file_is_there
         await peer.call("DiagnosticsStatusNotification", {"status": "Uploading"})
         new = NewStationFile(1, number, "diag.zip", 3, "a" * 64, "b" * 32, "HTTP", "192.0.2.1", clock.now())
         with world.database.unit_of_work() as connection:
-            assert keep_file(connection, new)
-            assert not keep_file(connection, new)  # it repeated itself
+            assert keep_file(connection, new, quota_bytes=1_000_000)
+            assert not keep_file(connection, new, quota_bytes=1_000_000)  # it repeated itself
             assert used_bytes(connection) == 3
         _change(world, due_at=clock.now())
         await _look(world)

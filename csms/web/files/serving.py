@@ -182,8 +182,13 @@ class _Doors:
             except (FileRefused, OSError) as error:
                 raise refused(error) from None
             arrived = [(arriving, await receive_raw(request, arriving))]
-        for arriving, stored in arrived:
-            await self._keep(link, arriving, stored, _address(request))
+        for number, (arriving, stored) in enumerate(arrived):
+            try:
+                await self._keep(link, arriving, stored, _address(request))
+            except BaseException as error:  # noqa: BLE001 - also when the server stops
+                for one, _ in arrived[number:]:
+                    one.discard()
+                raise refused(error) from None
         return PlainTextResponse("Stored.\n", 201)
 
     async def _keep(self, link: Link, arriving: Arriving, stored: Stored, address: str) -> None:
@@ -199,11 +204,8 @@ class _Doors:
             address,
             now,
         )
-        try:
-            is_new = await self._portal.write(lambda connection: keep_file(connection, new))
-        except BaseException:
-            arriving.discard()
-            raise
+        quota = self._portal.settings.station_files_quota_bytes
+        is_new = await self._portal.write(lambda connection: keep_file(connection, new, quota_bytes=quota))
         if not is_new:
             arriving.discard()
         arriving.release()

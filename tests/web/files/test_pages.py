@@ -189,7 +189,7 @@ def _begin(portal: PortalWorld) -> Path:
         charge_point_id=1, command_id=1, via="HTTP", address="192.0.2.7", received_at=clock.now(), **stored
     )
     with portal.database.unit_of_work() as connection:
-        assert keep_file(connection, new)
+        assert keep_file(connection, new, quota_bytes=1_000_000)
     return files.path(UPLOADS, new.stored_name)
 
 

@@ -1,6 +1,7 @@
 """The one-time links of stations, over real sockets: what they give and take, and what they refuse."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,6 +38,10 @@ def _files(operator: Operator) -> list[tuple[str, int]]:
 def _on_disk(operator: Operator) -> list[Path]:
     folder = operator.settings.files_folder / "uploads"
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _bytes_on_disk(operator: Operator) -> int:
+    return sum(path.stat().st_size for path in _on_disk(operator))
 
 
 # --- Downloads --------------------------------------------------------------------------------------------------------
@@ -214,8 +219,38 @@ async def test_many_at_once_do_not_exceed_the_quota_together(
     link = await _link_of_upload(operator, station)
     bodies = [bytes([number]) * 190_000 for number in range(3)]
     answers = await asyncio.gather(*(client.put(f"{link}{number}", content=body) for number, body in enumerate(bodies)))
-    assert sorted(one.status_code for one in answers) == [201, 201, 507]
-    assert sum(size for _, size in _files(operator)) == 380_000
+    statuses = [one.status_code for one in answers]
+    assert set(statuses) <= {201, 507}
+    assert statuses.count(201) in {1, 2}  # two may stand in each other's way for the last room: a station tries again
+    for number, body in enumerate(bodies):
+        if statuses[number] != 201 and statuses.count(201) == 1:
+            assert (await client.put(f"{link}{number}", content=body)).status_code == 201
+            break
+    assert sum(size for _, size in _files(operator)) == _bytes_on_disk(operator) == 380_000
+
+
+@pytest.mark.parametrize("kind", ["body", "form"])
+async def test_a_slow_file_counts_what_was_stored_since_it_began(
+    operator: Operator, station: Station, client: httpx.AsyncClient, kind: str
+) -> None:
+    link = await _link_of_upload(operator, station)
+    as_form = kind == "form"
+    boundary = {"content-type": "multipart/form-data; boundary=B"} if as_form else {}
+    head = b'--B\r\nContent-Disposition: form-data; name="f"; filename="slow"\r\n\r\n' if as_form else b""
+    others_are_there = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield head + b"x" * 100_000
+        await others_are_there.wait()
+        yield b"x" * 90_000 + (b"\r\n--B--\r\n" if as_form else b"")
+
+    sending = asyncio.create_task(client.put(f"{link}slow", content=slow(), headers=boundary))
+    await until(lambda: bool(_on_disk(operator)))
+    for number in range(2):
+        assert (await client.put(f"{link}{number}", content=bytes([number]) * 190_000)).status_code == 201
+    others_are_there.set()
+    assert (await sending).status_code == 507
+    assert sum(size for _, size in _files(operator)) == _bytes_on_disk(operator) == 380_000
 
 
 async def test_what_broke_off_leaves_nothing(operator: Operator, station: Station, client: httpx.AsyncClient) -> None:
