@@ -46,16 +46,6 @@ class CustomerView(msgspec.Struct, frozen=True):
     erased_at: datetime | None
 
 
-class AuditView(msgspec.Struct, frozen=True):
-    """One act on a card or a customer."""
-
-    recorded_at: datetime
-    actor: str
-    act: str
-    subject: str
-    reason: str
-
-
 def problems(one: Customer) -> dict[str, str]:
     """Say what is wrong with a customer's data, by field."""
     found: dict[str, str] = {}
@@ -113,13 +103,6 @@ def matching(search: str) -> ColumnElement[bool]:
         phone.contains(digits, autoescape=True),
     )
     return card.c.account_id.in_(select(customer.c.account_id).where(fits))
-
-
-def list_audits(connection: Connection, subjects: list[str], *, limit: int) -> list[AuditView]:
-    """Return the acts on some cards or customers, newest first."""
-    columns = [audit.c[name] for name in AuditView.__struct_fields__]
-    statement = select(*columns).where(audit.c.subject.in_(subjects)).order_by(audit.c.id.desc()).limit(limit)
-    return [as_fact(AuditView, row) for row in connection.execute(statement)]
 
 
 def _note(connection: Connection, account_id: int, act: str, actor: str, now: datetime, reason: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from csms.billing.books import Decision
+from csms.billing.books import Audit, Decision
 from csms.charging import closing
 from csms.charging.facts import ReviewItem
 from csms.charging.working_set import Names, WorkingSet
@@ -36,6 +36,7 @@ class DoubtCharge(msgspec.Struct, frozen=True):
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.transaction_ids.add(self.transaction_id)
+        names.parked_keys.add(self.key)
 
 
 class Doubted(msgspec.Struct, frozen=True):
@@ -64,6 +65,8 @@ def doubt(asked: DoubtCharge, working_set: WorkingSet, _now: datetime) -> Decisi
         return Decision(NotDoubted("unknown transaction"))
     if one.state != "ended":
         return Decision(NotDoubted("not ended"))
+    if asked.key in working_set.parked:
+        return Decision(Doubted(asked.key))
     if closing.waits(one):
         return Decision(NotDoubted("waits already"))
     reason = asked.reason.strip()
@@ -79,4 +82,5 @@ def doubt(asked: DoubtCharge, working_set: WorkingSet, _now: datetime) -> Decisi
         f"Doubted by {asked.actor}: {reason}"[:_LONGEST_EXPLANATION],
         msgspec.json.encode(said).decode(),
     )
-    return Decision(Doubted(asked.key), (item,))
+    told = Audit("charge doubted", f"transaction {one.transaction_id}", asked.actor, reason)
+    return Decision(Doubted(asked.key), (item, told))

@@ -26,6 +26,14 @@ WAIVED = "waived"
 MOST_ENERGY_WH = 10_000_000
 _LONGEST_REASON = 300
 _LONGEST_AUDIT = 200
+_ACTS: dict[Choice, str] = {
+    "accept": "estimate accepted",
+    "correct": "charge corrected",
+    "waive": "charge waived",
+    "assign": "charge assigned to a card",
+    "match": "stop matched",
+    "keep": "charge kept",
+}
 _VALUES = ("energy_wh", "ended_at", "id_tag", "transaction_id")
 _CLOCKS = timedelta(minutes=10)  # by so much a station's clock may be ahead of ours
 _TAKES: dict[Choice, frozenset[str]] = {
@@ -134,7 +142,18 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
     transaction_id = item.transaction_id if after is None else after.transaction_id
     told = Resolution(asked.key, asked.decision, asked.reason.strip(), asked.actor, asked.form_key, transaction_id)
     outcome = Resolved(asked.key, asked.decision, transaction_id, cost_minor)
-    return Decision(outcome, (*intents, told, AlarmOver(closing.alarm_key(asked.key))))
+    return Decision(outcome, (*intents, told, _audit(asked, transaction_id), AlarmOver(closing.alarm_key(asked.key))))
+
+
+def _audit(asked: ResolveReview, transaction_id: int | None) -> Audit:
+    """Return who decided what and why: also where no money moves, so that there is no entry that says it."""
+    subject = f"review {asked.key}" if transaction_id is None else f"transaction {transaction_id}"
+    energy = "" if asked.energy_wh is None else f"{asked.energy_wh} Wh"
+    until = "" if asked.ended_at is None else f"until {asked.ended_at:%Y-%m-%d %H:%M:%S} UTC"
+    card = "" if asked.id_tag is None else f"card {normalize_id_tag(asked.id_tag)}"
+    said = " ".join(filter(None, (energy, until, card)))
+    words = ": ".join(filter(None, (said, asked.reason.strip())))
+    return Audit(_ACTS[asked.decision], subject, asked.actor, words[:_LONGEST_AUDIT])
 
 
 def _refuse(
@@ -216,15 +235,13 @@ def _adjusted(
     points = working_set.points.get(one.transaction_id, [])
     charge = charge_for(one, energy_wh, ended_at, points, working_set.books.currency)
     entries = adjust(one.transaction_id, one.account_id, charge, asked.key, now, asked.actor, working_set.books)
-    words = f"{energy_wh} Wh until {ended_at:%Y-%m-%d %H:%M:%S} UTC: {asked.reason.strip()}"
-    told = Audit("charge corrected", f"transaction {one.transaction_id}", asked.actor, words[:_LONGEST_AUDIT])
     corrected = msgspec.structs.replace(
         one,
         corrected_energy_wh=energy_wh,
         corrected_ended_at=ended_at,
         flags=closing.join(one.flags, _flag(asked)),
     )
-    return charge.total_minor, (corrected, *entries, told)
+    return charge.total_minor, (corrected, *entries)
 
 
 def _taken(one: Transaction, working_set: WorkingSet) -> int:

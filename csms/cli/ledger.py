@@ -1,4 +1,6 @@
-"""`csms ledger`: verify recomputes the books from their rows; journal shows the entries behind a balance."""
+"""`csms ledger`: verify recomputes the books from their rows; journal shows the entries behind a balance, audit what
+people decided and changed.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from csms.billing.audits import list_audits
 from csms.billing.money import Currency, format_amount
 from csms.billing.reports import EntryView, find_card, list_entries
 from csms.billing.verification import Violation
@@ -91,6 +94,25 @@ def journal(
         columns = ("entry", "recorded", "event", "by", "transaction", "debit", "credit", "amount")
         rows = (row for one in entries for row in _rows(one, currency, installation.settings.time_zone))
         show_table(columns, rows, right=("entry", "transaction", "amount"))
+
+
+@commands.command()
+def audit(
+    subject: Annotated[str, typer.Option("--on", help="Only on this, such as 'transaction 17'.")] = "",
+    limit: Limit = 100,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what people decided and changed, whether money moved or not, the newest first."""
+    with opened() as installation:
+        with installation.database.reading() as connection:
+            acts = list_audits(connection, [subject] if subject else None, limit=limit)
+        if as_json:
+            show_json(acts)
+            return
+        zone = installation.settings.time_zone
+        rows = ((moment(one.recorded_at, zone), one.act, one.subject, one.actor, one.reason) for one in acts)
+        show_table(("recorded", "what", "on", "by", "reason"), rows)
 
 
 def _tell_last(installation: Installation, *, as_json: bool) -> None:

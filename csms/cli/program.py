@@ -72,7 +72,7 @@ GROUPS = {
     "review": Command("csms.cli.reviews", "commands", "What waits for a person: list, show, resolve."),
     "messages": Command("csms.cli.messages", "commands", "The message log: search, tail, export."),
     "alarm": Command("csms.cli.alarms", "commands", "What the administrator has to know: list, acknowledge."),
-    "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal."),
+    "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal, audit."),
     "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),
     "api-key": Command("csms.cli.api_keys", "commands", "Keys of the API: add, list, revoke, scopes."),
     "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, what their card readers type."),

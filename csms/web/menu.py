@@ -36,6 +36,7 @@ MENU = (
     MenuEntry("/receipts", "Receipts", "print receipts", "Money"),
     MenuEntry("/journal", "Journal", "see the journal", "Money"),
     MenuEntry("/accounts", "Accounts", "see the journal", "Money"),
+    MenuEntry("/audit", "Audit", "see the journal", "Money"),
     MenuEntry("/tariffs", "Tariffs", "see tariffs", "Money"),
     MenuEntry("/groups", "Groups", "manage groups", "Administration"),
     MenuEntry("/sites", "Sites and desks", "manage sites", "Administration"),

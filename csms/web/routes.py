@@ -6,7 +6,7 @@
 from starlette.responses import Response
 
 from csms.web import auth
-from csms.web.accounting import cards, imports, journal
+from csms.web.accounting import audit, cards, imports, journal
 from csms.web.administration import (
     certificates,
     group_settings,
@@ -202,6 +202,7 @@ PAGES: tuple[Page, ...] = (
     Page("GET", "/journal", journal.show_list, "see the journal"),
     Page("GET", "/journal/{entry_id:int}", journal.show_entry, "see the journal"),
     Page("GET", "/accounts", journal.show_accounts, "see the journal"),
+    Page("GET", "/audit", audit.show, "see the journal"),
     # administration
     Page("GET", "/tariffs", tariffs.show, "see tariffs"),
     Page("GET", "/tariffs/new", tariff_editor.show, "manage tariffs"),

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from csms import clock
-from csms.billing import customers, models, stock_file
+from csms.billing import audits, customers, models, stock_file
 from csms.billing.books import CardState
 from csms.billing.cards import ImportCards, Imported, JoinCard, Joined, NotImported, SetExpiry, StockCard
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
@@ -53,7 +53,7 @@ def _card(installation: Installation, id_tag: str) -> CardView:
 
 def _audits(installation: Installation, subject: str) -> list[tuple[str, str, str]]:
     with installation.database.reading() as connection:
-        return [(one.act, one.actor, one.reason) for one in customers.list_audits(connection, [subject], limit=50)]
+        return [(one.act, one.actor, one.reason) for one in audits.list_audits(connection, [subject], limit=50)]
 
 
 def _change(installation: Installation, state: CardState, reason: str = "") -> object:

@@ -55,8 +55,9 @@ async def test_the_overview_updates_by_itself_and_says_when_it_cannot(visitor: V
 async def test_every_page_fits_a_phone_and_the_menu_folds(visitor: Visitor) -> None:
     await visitor.portal.engine.submit(AddChargePoint("EAST-01-WITH-A-RATHER-LONG-IDENTITY-" * 5, 0, None, None))
     page = await visitor.logged_in("administrator", width=390)
-    paths = ("/dashboard", "/stations", "/stations/1", "/transactions", "/cards", "/journal", "/tariffs", "/staff")
-    for path in (*paths, "/sites", "/accounts", "/review", "/stations/add", "/tariffs/new", "/tariffs/1", "/groups"):
+    paths = ("/dashboard", "/stations", "/stations/1", "/transactions", "/cards", "/journal", "/audit", "/tariffs")
+    others = ("/staff", "/sites", "/accounts", "/review", "/stations/add", "/tariffs/new", "/tariffs/1", "/groups")
+    for path in (*paths, *others):
         await page.goto(path)
         overflow = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert overflow <= 0, path

@@ -45,6 +45,11 @@ def test_an_item_is_listed_shown_and_decided_once(csms: Csms) -> None:
     assert csms(*words, "--json").json["repeated"] is True
     assert "already" in csms("review", "resolve", key, "waive", "--reason", "meter", status=1).err
     assert csms("review", "list", "--json").json == []
+    (act,) = csms("ledger", "audit", "--json").json
+    assert (act["act"], act["subject"], act["actor"]) == ("charge corrected", "transaction 1", "command line")
+    assert act["reason"] == "2000 Wh: meter"
+    assert "2000 Wh: meter" in csms("ledger", "audit", "--on", "transaction 1").out
+    assert csms("ledger", "audit", "--on", "transaction 2", "--json").json == []
     (resolved,) = csms("review", "list", "--state", "resolved", "--json").json
     assert (resolved["decision"], resolved["reason"], resolved["resolved_by"]) == ("correct", "meter", "command line")
     csms("ledger", "verify")

@@ -62,6 +62,32 @@ async def test_an_item_is_found_looked_at_and_decided_once(portal: PortalWorld) 
     assert "Nothing waits for a person" in browser.text
     await browser.get("/review", state="resolved")
     assert "Energy or end corrected" in browser.text
+    await browser.get(f"/transactions/{number}")
+    assert f'href="/audit?on=transaction+{number}"' in browser.text
+    await browser.get("/audit", on=f"transaction {number}")
+    assert browser.text.count("<tr><td>") == 1
+    for shown in ("Charge corrected", "administrator", "4000 Wh: read at the meter", f'href="/transactions/{number}"'):
+        assert shown in browser.text, shown
+    await browser.get("/audit", on="transaction 4711")
+    assert "Nothing was decided or changed here yet" in browser.text
+
+
+async def test_the_audit_names_what_a_decision_without_money_was_about(sqlite_portal: PortalWorld) -> None:
+    portal = sqlite_portal
+    station = await portal.engine.submit(stations.AddChargePoint("CP1", 0, None, None))
+    await portal.engine.submit(stations.Boot(station, "Acme", "One", "", "1.0"))
+    at = clock.now()
+    await portal.engine.submit(transactions.StopTransaction(station, -1, None, 5, at, at.isoformat(), None))
+    browser = await portal.logged_in("accountant")
+    await browser.get("/review")
+    path = f"/review/{_first_item(browser.text)}"
+    await browser.get(path)
+    await browser.post(path, decision="waive", reason=HOSTILE, key=browser.key)
+    response = await browser.get("/audit")
+    assert f'<a href="{path}">item to review</a>' in browser.text
+    assert "Charge waived" in browser.text
+    assert "<script>alert" not in response.text
+    assert (await (await portal.logged_in("operator")).client.get("/audit")).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from csms.billing import reports
+from csms.billing.audits import AuditView, list_audits
 from csms.billing.books import Card, CardState, normalize_id_tag
 from csms.billing.cards import JoinCard, Joined, SetExpiry
-from csms.billing.customers import AuditView, list_audits
 from csms.billing.prepaid import ALLOWED_CHANGES, ChangeCardState, Refused
 from csms.billing.stock_file import end_of_day
 from csms.errors import StorageUnavailable
