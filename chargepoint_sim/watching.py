@@ -86,16 +86,16 @@ class Watching(Parts):
         """Wait until the station is connected and accepted. Raises LinkError (with give_up), TimeoutError."""
         await self.wait_until(lambda: self.is_online, timeout_s, "not accepted")
 
-    async def wait_for_status(self, connector_id: int, status: str, timeout_s: float | None = 10.0) -> None:
+    async def wait_for_status(self, connector_id: int, status: str, timeout_s: float | None = 60.0) -> None:
         """Wait until a connector has a status. Raises TimeoutError."""
         connector = self.acts.connector(connector_id)
         what = f"connector {connector_id} did not become {status}"
         await self.wait_until(lambda: connector.shown == status, timeout_s, what)
 
-    async def wait_delivered(self, timeout_s: float | None = 10.0) -> None:
+    async def wait_delivered(self, timeout_s: float | None = 60.0) -> None:
         """Wait until the outbox is empty. Raises TimeoutError."""
         await self.wait_until(lambda: not len(self.outbox), timeout_s, "messages are still undelivered")
 
-    async def wait_events_told(self, timeout_s: float | None = 10.0) -> None:
+    async def wait_events_told(self, timeout_s: float | None = 60.0) -> None:
         """Wait until no security event waits to be told. Raises TimeoutError."""
         await self.wait_until(lambda: not self.security_events.waiting, timeout_s, "security events are still untold")

@@ -345,7 +345,7 @@ async def staged(program: Program, role: Role = "operator") -> AsyncIterator[Sta
             for signed, use in ((MAKER, "ManufacturerRootCertificate"), (ROOT, "CentralSystemRootCertificate")):
                 if use == "CentralSystemRootCertificate":
                     station.certificates.install(use, signed.pem, station.clock.now())
-            await station.wait_online(10)
+            await station.wait_online(60)
             await until(lambda: Stage(program, page, station, files).row(models.connector))
             yield Stage(program, page, station, files)
 

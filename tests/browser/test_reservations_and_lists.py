@@ -7,12 +7,12 @@ from playwright.async_api import expect
 from chargepoint_sim import Station, ac
 from csms.charging.stations import AddChargePoint
 from tests.browser.conftest import Program
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.web.portal import CARD
 
 
 def _station(program: Program) -> Station:
-    return Station("CP1", program.ocpp_url, connectors=[ac(1), ac(2)], seed=1, timing=PATIENT)
+    return Station("CP1", program.ocpp_url, connectors=[ac(1), ac(2)], seed=1, timing=QUICK)
 
 
 async def test_an_operator_reserves_a_connector_sees_the_answer_and_cancels(program: Program) -> None:
@@ -41,7 +41,7 @@ async def test_an_administrator_gives_a_station_a_list_and_sees_that_it_has_it(p
     await program.portal.engine.submit(AddChargePoint("CP1", 0, None, None))
     page = await program.logged_in("administrator")
     async with _station(program) as station:
-        await station.wait_online(15)
+        await station.wait_online(60)
         await page.goto("/local-lists")
         await page.get_by_label("Name").fill("Depot")
         await page.get_by_role("button", name="Add list").click()

@@ -6,6 +6,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class Files:
     held: dict[str, bytes] = field(default_factory=dict)
     got: list[tuple[str, str, bytes]] = field(default_factory=list)
     logins: list[str | None] = field(default_factory=list)
+    asked_at: list[datetime] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
 
 
@@ -42,6 +44,7 @@ def _handler(files: Files) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def do_GET(self) -> None:
+            files.asked_at.append(datetime.now(UTC))
             files.logins.append(self.headers.get("Authorization"))
             if files.statuses:
                 self._answer(files.statuses.pop(0))

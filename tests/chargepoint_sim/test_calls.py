@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 async def station(central: CentralSystem, make: Make) -> AsyncIterator[Station]:
     """An accepted station with two connectors that has told its statuses."""
     async with make() as one:
-        await one.wait_online(5)
+        await one.wait_online(60)
         await central.wait_for("StatusNotification", 3)
         yield one
 
@@ -123,7 +123,7 @@ async def test_a_new_password_is_used_at_the_next_connection(central: CentralSys
     assert (await central.call("ChangeConfiguration", key="AuthorizationKey", value=key))["status"] == "Accepted"
     central.password = bytes.fromhex(key)
     await central.close()
-    await station.wait_until(lambda: central.opened == 2 and station.is_online, 5)
+    await station.wait_until(lambda: central.opened == 2 and station.is_online, 60)
 
 
 async def test_triggered_messages_are_sent_and_unknown_connectors_rejected(
@@ -149,20 +149,20 @@ async def test_a_pending_station_boots_again_when_it_is_triggered(central: Centr
         await central.wait_for("BootNotification")
         assert (await central.call("RemoteStartTransaction", idTag="A"))["status"] == "Rejected"
         await central.call("TriggerMessage", requestedMessage="BootNotification")
-        await station.wait_online(5)
+        await station.wait_online(60)
 
 
 async def test_availability_changes_at_once_or_after_the_transaction(central: CentralSystem, station: Station) -> None:
     await charge(station)
     assert await central.call("ChangeAvailability", connectorId=2, type="Inoperative") == {"status": "Accepted"}
-    await central.wait_for_status("Unavailable", 2)
+    await central.wait_for_status("Unavailable", connector_id=2)
     assert await central.call("ChangeAvailability", connectorId=1, type="Inoperative") == {"status": "Scheduled"}
     station.unplug(1)
-    await central.wait_for_status("Unavailable", 1)
+    await central.wait_for_status("Unavailable", connector_id=1)
     assert not (await station.present_card(1, "CARD")).accepted
     assert await central.call("ChangeAvailability", connectorId=0, type="Operative") == {"status": "Accepted"}
-    await central.wait_for_status("Available", 1)
-    await central.wait_for_status("Available", 2)
+    await central.wait_for_status("Available", connector_id=1)
+    await central.wait_for_status("Available", connector_id=2)
     assert await central.call("ChangeAvailability", connectorId=7, type="Operative") == {"status": "Rejected"}
 
 
@@ -174,7 +174,7 @@ async def test_unlocking_ends_a_transaction_and_fails_as_it_is_built(central: Ce
         assert await central.call("UnlockConnector", connectorId=1) == {"status": "Unlocked"}
         assert (await central.wait_for("StopTransaction")).payload["reason"] == "UnlockCommand"
     async with make(habits=Habits(unlock_fails=True)) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert await central.call("UnlockConnector", connectorId=1) == {"status": "UnlockFailed"}
 
 
@@ -196,11 +196,10 @@ async def test_a_reservation_expires_or_is_cancelled(central: CentralSystem, sta
     soon = (datetime.now(UTC) + timedelta(milliseconds=200)).isoformat()
     await central.call("ReserveNow", connectorId=1, expiryDate=soon, idTag="A", reservationId=1)
     await central.call("ReserveNow", connectorId=2, expiryDate="2099-01-01T00:00:00Z", idTag="A", reservationId=2)
-    await central.wait_for_status("Reserved", 2)
+    await central.wait_for_status("Reserved", connector_id=2)
     assert await central.call("CancelReservation", reservationId=2) == {"status": "Accepted"}
-    await central.wait_for_status("Available", 2)
-    await station.wait_for_status(1, "Available")
-    assert central.statuses(1)[:2] == ["Available", "Reserved"]
+    await central.wait_for_status("Available", connector_id=2)
+    await central.wait_for_status("Available", "Reserved", "Available", connector_id=1)
 
 
 async def test_a_transaction_profile_limits_the_car_and_ends_with_the_transaction(
@@ -209,13 +208,14 @@ async def test_a_transaction_profile_limits_the_car_and_ends_with_the_transactio
     early = await central.call("SetChargingProfile", connectorId=1, csChargingProfiles=limits((0, 4000.0)))
     assert early == {"status": "Rejected"}
     await charge(station)
-    profile = limits((0, 4000.0), (1800, 0.0), transactionId=101)
+    profile = limits((0, 4000.0), (3600, 0.0), transactionId=101)
     assert (await central.call("SetChargingProfile", connectorId=1, csChargingProfiles=profile))["status"] == "Accepted"
     composite = await central.call("GetCompositeSchedule", connectorId=1, duration=60)
     assert composite["chargingSchedule"]["chargingSchedulePeriod"][0] == {"startPeriod": 0, "limit": 4000.0}
-    await station.wait_until(lambda: station.connector(1).power_w == 4000, 5)
+    await station.wait_until(lambda: station.connector(1).power_w == 4000, 60)
+    energy_wh = station.connector(1).energy_wh
     await station.wait_for_status(1, "SuspendedEVSE")
-    assert station.connector(1).energy_wh <= 4000 * 0.5 + 11_000 * 600 / 3600
+    assert station.connector(1).energy_wh <= energy_wh + 4000
     station.unplug(1)
     assert await central.call("ClearChargingProfile", id=1) == {"status": "Unknown"}
 
@@ -226,9 +226,9 @@ async def test_a_remote_start_brings_its_profile(central: CentralSystem, station
     assert (await central.call("RemoteStartTransaction", idTag="A", chargingProfile=wrong))["status"] == "Rejected"
     await central.call("RemoteStartTransaction", idTag="A", connectorId=1, chargingProfile=limits((0, 2000.0)))
     await station.wait_for_status(1, "Charging")
-    await station.wait_until(lambda: station.connector(1).power_w == 2000, 5)
+    await station.wait_until(lambda: station.connector(1).power_w == 2000, 60)
     assert await central.call("ClearChargingProfile") == {"status": "Accepted"}
-    await station.wait_until(lambda: station.connector(1).power_w > 2000, 5)
+    await station.wait_until(lambda: station.connector(1).power_w > 2000, 60)
 
 
 async def test_the_local_list_is_kept_and_used(central: CentralSystem, station: Station) -> None:

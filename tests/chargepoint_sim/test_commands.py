@@ -45,8 +45,12 @@ async def begin(*words: str) -> asyncio.subprocess.Process:
 
 async def command(*words: str, given: str = "") -> Outcome:
     """Run a command to its end."""
-    process = await begin(*words)
-    async with asyncio.timeout(20):
+    return await finished(await begin(*words), given)
+
+
+async def finished(process: asyncio.subprocess.Process, given: str) -> Outcome:
+    """Give a process the rest of its input and wait for its end."""
+    async with asyncio.timeout(60):
         out, err = await process.communicate(given.encode())
     assert process.returncode is not None
     return Outcome(process.returncode, out.decode(), err.decode())
@@ -159,13 +163,13 @@ async def test_a_script_on_standard_input_commands_a_station(central: CentralSys
     central.answers["Authorize"] = lambda call: poor if call.payload["idTag"] == "POOR" else usual(call)
     words = ["run", central.url, "SIM-1", "--speed", "1200", "--state-dir", str(tmp_path)]
     script = """
-        wait online 5
+        wait online 60
         card POOR 2     # being refused is an answer, not a mistake of the script
         plug 1 50%      # a car, half full
         card CARD
         wait Charging
         cut
-        sleep 0.1
+        sleep 0.5
         unplug
         status
         restore
@@ -184,7 +188,7 @@ async def test_a_script_on_standard_input_commands_a_station(central: CentralSys
 
 async def test_a_person_sees_what_is_inside_and_sends_what_a_station_sends(central: CentralSystem) -> None:
     script = """
-        wait online 5
+        wait online 60
         show SecurityProfile
         show NumberOfConnectors
         show list
@@ -199,12 +203,13 @@ async def test_a_person_sees_what_is_inside_and_sends_what_a_station_sends(centr
         show profiles
         show certificates
         show Nonsense
-        sleep 0.2
-        reset soft
-        wait online 10
-        quit
     """
-    outcome = await command("interactive", central.url, "SIM-1", given=script)
+    process = await begin("interactive", central.url, "SIM-1")
+    assert process.stdin is not None
+    process.stdin.write(script.encode())
+    for action, count in (("SecurityEventNotification", 2), ("SignCertificate", 1), ("BootNotification", 2)):
+        await central.wait_for(action, count)
+    outcome = await finished(process, "reset soft\nwait online 60\nquit\n")
     assert (outcome.status, outcome.err) == (0, "")
     for line in (
         *("plug [CONNECTOR]", "SecurityProfile = 0", "NumberOfConnectors = 2 (read-only)", "version 0", "none"),
@@ -225,7 +230,7 @@ async def test_a_fleet_charges_until_ctrl_c_and_says_good_bye(central: CentralSy
     process = await begin("fleet", central.url, "--id-tag", "ONE", "--id-tag", "TWO", *options)
     await central.wait_for("MeterValues", 2)
     process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert {json.loads(line)["identity"] for line in out.splitlines()} == {"A-1", "A-2"}

@@ -27,7 +27,7 @@ YES = IdTagInfo("Accepted")
 @pytest.fixture
 async def station(central: CentralSystem, make: Make) -> AsyncIterator[Station]:
     async with make() as one:
-        await one.wait_online(5)
+        await one.wait_online(60)
         await central.wait_for("StatusNotification", 3)
         yield one
 
@@ -58,7 +58,7 @@ def test_a_list_is_changed_as_a_whole_or_not_at_all(
 
 async def test_a_station_without_local_lists_says_so(central: CentralSystem, make: Make) -> None:
     async with make(configuration={"SupportedFeatureProfiles": "Core,RemoteTrigger"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert await central.call("GetLocalListVersion") == {"listVersion": -1}
         sent = await central.call("SendLocalList", listVersion=1, updateType="Full", localAuthorizationList=[])
         assert sent == {"status": "NotSupported"}
@@ -84,10 +84,10 @@ async def test_the_list_decides_offline_and_knows_expiry_and_parents(central: Ce
         {"idTag": "BAD", "idTagInfo": {"status": "Blocked"}},
     ]
     async with make(configuration={"LocalAuthListEnabled": "true"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         await central.call("SendLocalList", listVersion=1, updateType="Full", localAuthorizationList=cards)
         station.cut_link()
-        await station.wait_until(lambda: not station.is_online, 5)
+        await station.wait_until(lambda: not station.is_online, 60)
         said = {tag: await station.present_card(1, tag) for tag in ("OLD", "BAD", "NOBODY", "good")}
     assert {tag: verdict.info.status for tag, verdict in said.items()} == {
         "OLD": "Expired", "BAD": "Blocked", "NOBODY": "Invalid", "good": "Accepted",
@@ -107,7 +107,7 @@ async def test_list_cache_and_reservations_outlive_a_restart(
         assert (station.local_list.version, list(station.local_list.entries)) == (3, ["listed"])
         assert list(station.cache) == ["cached"]
         await station.wait_for_status(1, "Reserved")
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert await central.call("CancelReservation", reservationId=4) == {"status": "Accepted"}
         assert await central.call("ClearCache") == {"status": "Accepted"}
         assert (station.cache, station.reservations) == ({}, ())
@@ -129,7 +129,7 @@ async def test_a_reservation_of_any_connector_keeps_one_free_and_is_used_anywher
 
 async def test_a_station_may_not_reserve_the_whole_of_itself(central: CentralSystem, make: Make) -> None:
     async with make(configuration={"ReserveConnectorZeroSupported": "false"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         asked = {"connectorId": 0, "expiryDate": LATER, "idTag": "MINE", "reservationId": 9}
         assert await central.call("ReserveNow", **asked) == {"status": "Rejected"}
         assert await central.call("ReserveNow", **(asked | {"connectorId": 8})) == {"status": "Rejected"}
@@ -160,7 +160,7 @@ async def test_a_reservation_answers_with_what_stands_in_its_way_and_ends_with_i
 
 async def test_a_habit_lets_a_second_reservation_replace_the_first(central: CentralSystem, make: Make) -> None:
     async with make(habits=Habits(reservation_replaces=True)) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         for number in (1, 2):
             asked = {"connectorId": 1, "expiryDate": LATER, "idTag": "A", "reservationId": number}
             assert await central.call("ReserveNow", **asked) == {"status": "Accepted"}
@@ -187,7 +187,6 @@ async def test_a_card_of_the_same_parent_may_use_a_reservation_also_from_afar(
 async def test_an_expired_reservation_lets_everybody_in(central: CentralSystem, station: Station) -> None:
     soon = (datetime.now(UTC) + timedelta(milliseconds=150)).isoformat()
     await central.call("ReserveNow", connectorId=1, expiryDate=soon, idTag="A", reservationId=1)
-    await central.wait_for_status("Reserved")
-    await central.wait_for_status("Available")
+    await central.wait_for_status("Reserved", "Available")
     assert station.reservations == ()
     assert (await station.present_card(1, "OTHER")).accepted

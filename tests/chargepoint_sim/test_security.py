@@ -18,6 +18,7 @@ from chargepoint_sim.errors import PasswordRefusedError, TlsRefusedError, Untrus
 from chargepoint_sim.events import Noted
 from tests.chargepoint_sim import makers
 from tests.chargepoint_sim.central_system import CentralSystem, Silence, running
+from tests.chargepoint_sim.conftest import IMPATIENT
 from tests.chargepoint_sim.file_server import http_files
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ async def test_tls_goes_with_a_password_in_profile_2(ca: trustme.CA, ca_file: Pa
         running(central, ssl=server_tls(ca)),
         make_at(make, central, key=KEY, given=Given(ca=ca_file)) as station,
     ):
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert station.security_profile == 2
         event = await central.wait_for("SecurityEventNotification")
     assert central.tls[0] is not None
@@ -114,7 +115,7 @@ async def test_a_station_shows_its_certificate_in_profile_3_and_no_password(
         running(central, ssl=server_tls(ca, asks=True, issuer=root)),
         make_at(make, central, key=KEY, given=given) as station,
     ):
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert station.security_profile == 3
     assert passwords == [None]
     assert central.tls[0] is not None
@@ -133,7 +134,7 @@ async def test_a_station_without_a_certificate_is_refused_where_one_is_asked_for
         make_at(make, central, key=KEY, given=given, give_up=True) as station,
     ):
         with pytest.raises(TlsRefusedError, match="TLS failed"):
-            await station.wait_online(5)
+            await station.wait_online(60)
         assert station.security_events.log[-1].kind == "FailedToAuthenticateAtCentralSystem"
     assert central.opened == 0
 
@@ -149,18 +150,18 @@ async def test_a_central_system_that_cannot_be_trusted_is_not_talked_to_and_told
         make_at(make, central, key=KEY, given=Given(ca=other), give_up=True) as station,
     ):
         with pytest.raises(UntrustedError, match="cannot be trusted"):
-            await station.wait_online(5)
+            await station.wait_online(60)
         assert [event.kind for event in station.security_events.waiting] == ["InvalidCentralSystemCertificate"]
 
 
 async def test_a_refused_password_is_told_once_when_the_station_is_let_in(central: CentralSystem, make: Make) -> None:
     central.password = b"another one"
     async with make(key=KEY) as station:
-        await station.wait_until(lambda: bool(station.security_events.waiting), 5)
+        await station.wait_until(lambda: bool(station.security_events.waiting), 60)
         await asyncio.sleep(0.2)
         central.password = bytes.fromhex(KEY)
-        await station.wait_online(5)
-        await station.wait_events_told(5)
+        await station.wait_online(60)
+        await station.wait_events_told(60)
     kinds = [call.payload["type"] for call in central.of("SecurityEventNotification")]
     assert kinds == ["FailedToAuthenticateAtCentralSystem"]
 
@@ -168,7 +169,7 @@ async def test_a_refused_password_is_told_once_when_the_station_is_let_in(centra
 async def test_a_profile_rises_with_a_reset_and_never_falls(ca: trustme.CA, central: CentralSystem, make: Make) -> None:
     secure = CentralSystem(password=bytes.fromhex(KEY))
     async with running(secure, ssl=server_tls(ca)), make(key=KEY, secure_url=secure.url) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         change = {"key": "SecurityProfile"}
         assert await central.call("ChangeConfiguration", **change, value="0") == {"status": "Rejected"}
         assert await central.call("ChangeConfiguration", **change, value="2") == {"status": "Rejected"}
@@ -180,7 +181,7 @@ async def test_a_profile_rises_with_a_reset_and_never_falls(ca: trustme.CA, cent
         assert await central.call("ChangeConfiguration", **change, value="2") == {"status": "Accepted"}
         assert await central.call("Reset", type="Hard") == {"status": "Accepted"}
         await secure.wait_for("BootNotification")
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert await secure.call("ChangeConfiguration", **change, value="1") == {"status": "Rejected"}
         listed = await secure.call("GetInstalledCertificateIds", certificateType=ROOT)
         deleted = await secure.call("DeleteCertificate", certificateHashData=listed["certificateHashData"][0])
@@ -192,12 +193,12 @@ async def test_a_profile_that_does_not_work_is_given_up_for_the_one_before(
     ca: trustme.CA, central: CentralSystem, make: Make
 ) -> None:
     async with make(key=KEY, secure_url="wss://127.0.0.1:1/ocpp") as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.certificates.install(ROOT, ca.cert_pem.bytes().decode(), station.clock.now())
         await central.call("ChangeConfiguration", key="SecurityProfile", value="2")
         await central.call("Reset", type="Hard")
         await central.wait_for("BootNotification", 2)
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert station.security_profile == 1
 
 
@@ -207,16 +208,16 @@ async def test_a_new_password_is_used_at_once_and_outlives_a_restart(
     central.password = bytes.fromhex(KEY)
     fresh = "0c" * 16
     async with make(key=KEY, state_dir=tmp_path) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert await central.call("ChangeConfiguration", key="AuthorizationKey", value=fresh) == {"status": "Accepted"}
         central.password = bytes.fromhex(fresh)
-        await station.wait_until(lambda: central.opened == 2 and station.is_online, 5)
+        await station.wait_until(lambda: central.opened == 2 and station.is_online, 60)
         assert len(central.of("BootNotification")) == 1
     async with make(key=KEY, state_dir=tmp_path, give_up=True) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
     async with make(key=KEY, give_up=True) as station:
         with pytest.raises(PasswordRefusedError):
-            await station.wait_online(5)
+            await station.wait_online(60)
 
 
 # --- the station's own certificate --------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ async def test_a_new_password_is_used_at_once_and_outlives_a_restart(
 
 async def asked_for(central: CentralSystem, station: Station) -> str:
     """The signing request of a station that was triggered."""
-    await station.wait_online(5)
+    await station.wait_online(60)
     asked = {"requestedMessage": "SignChargePointCertificate"}
     assert await central.call("ExtendedTriggerMessage", **asked) == {"status": "Accepted"}
     call = await central.wait_for("SignCertificate")
@@ -260,10 +261,10 @@ async def test_a_signed_certificate_is_taken_into_use_for_profile_3(
         await secure.wait_for("BootNotification")
         assert station.security_profile == 3
         # A renewal shows the new certificate at once.
-        await station.wait_online(5)
+        await station.wait_online(60)
         renewal = makers.sign_request(await asked_for(secure, station), root)
         assert await secure.call("CertificateSigned", certificateChain=renewal) == {"status": "Accepted"}
-        await station.wait_until(lambda: secure.opened == 2 and station.is_online, 5)
+        await station.wait_until(lambda: secure.opened == 2 and station.is_online, 60)
     assert len(secure.of("BootNotification")) == 1
     numbers = [seen[1]["serialNumber"] for seen in secure.tls if seen and seen[1]]
     assert len(set(numbers)) == 2
@@ -301,7 +302,7 @@ async def test_a_certificate_that_does_not_hold_is_rejected_and_told_as_an_event
 async def test_a_request_that_is_rejected_leaves_the_station_as_it_was(central: CentralSystem, make: Make) -> None:
     central.answers["SignCertificate"] = lambda _call: {"status": "Rejected"}
     async with make() as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert not await station.sign_certificate()
         assert station.security.own is None
 
@@ -316,7 +317,7 @@ async def test_roots_are_installed_listed_by_their_hashes_and_deleted(
 ) -> None:
     root = makers.authority("Root")
     async with make(habits=Habits(hash_algorithm=algorithm)) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert await central.call("GetInstalledCertificateIds", certificateType=use) == {"status": "NotFound"}
         for _ in range(2):
             installed = await central.call("InstallCertificate", certificateType=use, certificate=root.pem)
@@ -350,7 +351,7 @@ async def test_a_root_that_does_not_hold_is_rejected_and_told_as_an_event(
         "two": root.pem + makers.authority("Other").pem,
     }[reason]
     async with make() as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         answer = await central.call("InstallCertificate", certificateType=ROOT, certificate=pem)
         assert answer == {"status": "Rejected"}
         event = await central.wait_for("SecurityEventNotification")
@@ -360,13 +361,13 @@ async def test_a_root_that_does_not_hold_is_rejected_and_told_as_an_event(
 
 async def test_a_full_store_and_a_chained_one_refuse_more(central: CentralSystem, make: Make) -> None:
     async with make(configuration={"CertificateStoreMaxLength": "1"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         for status in ("Accepted", "Failed"):
             pem = makers.authority("Root").pem
             answer = await central.call("InstallCertificate", certificateType=MAKER, certificate=pem)
             assert answer == {"status": status}
     async with make(configuration={"AdditionalRootCertificateCheck": "true"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         first = makers.authority("First")
         for pem, status in (
             (first.pem, "Accepted"),
@@ -379,7 +380,7 @@ async def test_a_full_store_and_a_chained_one_refuse_more(central: CentralSystem
 
 async def test_a_habit_does_not_find_the_hashes_it_has_listed(central: CentralSystem, make: Make) -> None:
     async with make(habits=Habits(delete_not_found=True)) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         await central.call("InstallCertificate", certificateType=MAKER, certificate=makers.authority("Root").pem)
         listed = await central.call("GetInstalledCertificateIds", certificateType=MAKER)
         data = listed["certificateHashData"][0]
@@ -389,7 +390,7 @@ async def test_a_habit_does_not_find_the_hashes_it_has_listed(central: CentralSy
 async def test_files_over_https_need_an_installed_root(central: CentralSystem, ca: trustme.CA, make: Make) -> None:
     with http_files(server_tls(ca)) as files:
         async with make() as station:
-            await station.wait_online(5)
+            await station.wait_online(60)
             await central.call("GetDiagnostics", location=files.url)
             await central.wait_for("DiagnosticsStatusNotification", 2)
             station.certificates.install(ROOT, ca.cert_pem.bytes().decode(), station.clock.now())
@@ -406,16 +407,16 @@ async def test_security_events_outlive_the_link_and_a_restart_and_are_told_once(
     central: CentralSystem, make: Make, tmp_path: Path
 ) -> None:
     async with make(state_dir=tmp_path) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.cut_link()
-        await station.wait_until(lambda: not station.is_online, 5)
+        await station.wait_until(lambda: not station.is_online, 60)
         station.tamper()
         station.security_events.happened("MemoryExhaustion", "x" * 300)
         await asyncio.sleep(0.05)
         assert not central.of("SecurityEventNotification")
     async with make(state_dir=tmp_path) as station:
-        await station.wait_online(5)
-        await station.wait_events_told(5)
+        await station.wait_online(60)
+        await station.wait_events_told(60)
     told = [call.payload for call in central.of("SecurityEventNotification")]
     assert [one["type"] for one in told] == ["TamperDetectionActivated", "MemoryExhaustion"]
     assert len(told[1]["techInfo"]) == 255
@@ -426,11 +427,11 @@ async def test_an_event_without_an_answer_is_not_told_for_ever(central: CentralS
         raise Silence
 
     central.answers["SecurityEventNotification"] = silent
-    async with make() as station:
+    async with make(timing=IMPATIENT) as station:
         reader = station.events()
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.tamper()
-        await station.wait_events_told(5)
+        await station.wait_events_told(60)
     assert len(central.of("SecurityEventNotification")) == 1
     notes = [record.event.text async for record in reader if isinstance(record.event, Noted)]
     assert any(note.startswith("security event TamperDetectionActivated") for note in notes)
@@ -454,7 +455,7 @@ async def test_what_tls_cannot_agree_on_is_told_later(
         url = peer.url.replace("https://", "wss://")
         async with make(url=url, key=KEY, given=Given(ca=ca_file, **given), give_up=True) as station:
             with pytest.raises(TlsRefusedError):
-                await station.wait_online(5)
+                await station.wait_online(60)
             assert [event.kind for event in station.security_events.waiting] == [kind]
 
 

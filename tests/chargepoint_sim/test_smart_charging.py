@@ -38,7 +38,7 @@ OUTLET = Outlet(1, 230.0, 3, 22_000.0)
 @pytest.fixture
 async def station(central: CentralSystem, make: Make) -> AsyncIterator[Station]:
     async with make() as one:
-        await one.wait_online(5)
+        await one.wait_online(60)
         await central.wait_for("StatusNotification", 3)
         yield one
 
@@ -127,7 +127,7 @@ async def test_keys_say_what_can_be_followed(central: CentralSystem, make: Make)
         "MaxChargingProfilesInstalled": "1",
     }
     async with make(configuration=keys) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         assert station.smart_charging.abilities == Abilities(1, 24, 1, frozenset("A"))
 
         async def status(**fields: object) -> str:
@@ -168,11 +168,11 @@ async def test_what_the_station_may_draw_is_shared_by_the_cars(central: CentralS
     most = limits((0, 8000.0), chargingProfilePurpose="ChargePointMaxProfile", chargingProfileKind="Absolute")
     await central.call("SetChargingProfile", connectorId=0, csChargingProfiles=most)
     await charge(station)
-    await station.wait_until(lambda: station.connector(1).power_w == 8000, 5)
+    await station.wait_until(lambda: station.connector(1).power_w == 8000, 60)
     await charge(station, "OTHER", 2)
-    await station.wait_until(lambda: station.connector(2).power_w == 4000 == station.connector(1).power_w, 5)
+    await station.wait_until(lambda: station.connector(2).power_w == 4000 == station.connector(1).power_w, 60)
     station.unplug(2)
-    await station.wait_until(lambda: station.connector(1).power_w == 8000, 5)
+    await station.wait_until(lambda: station.connector(1).power_w == 8000, 60)
     whole = await central.call("GetCompositeSchedule", connectorId=0, duration=60)
     assert whole["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 8000.0}]
 
@@ -219,7 +219,7 @@ async def test_profiles_outlive_a_restart_but_for_those_of_a_transaction(
         }
     async with make(state_dir=tmp_path) as station:
         assert [one.profile.charging_profile_id for one in station.profiles] == [1]
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.plug_in(2, Car())
         await station.present_card(2, "CARD")
-        await station.wait_until(lambda: station.connector(2).power_w == 1000, 5)
+        await station.wait_until(lambda: station.connector(2).power_w == 1000, 60)

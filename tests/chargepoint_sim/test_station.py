@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chargepoint_sim import Car, Clock, Habits, Station, dc
+from chargepoint_sim import Car, Habits, Station, dc
 from chargepoint_sim.errors import (
     LinkError,
     NotPossibleError,
@@ -18,6 +18,7 @@ from chargepoint_sim.errors import (
 from chargepoint_sim.events import MeterRead, StatusChanged
 from chargepoint_sim.session import Goal, Session
 from tests.chargepoint_sim.central_system import CentralSystem, Refuse, running
+from tests.chargepoint_sim.conftest import unhurried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ NEARLY_FULL = Car(battery_wh=20_000, soc=0.95)
 
 async def charge(station: Station, id_tag: str = "CARD", connector_id: int = 1) -> None:
     """Get to Charging by what a person does."""
-    await station.wait_online(5)
+    await station.wait_online(60)
     station.plug_in(connector_id, Car(soc=0.3))
     await station.present_card(connector_id, id_tag)
     await station.wait_for_status(connector_id, "Charging")
@@ -74,7 +75,7 @@ async def test_readings_rise_carry_both_measurands_and_tell_the_unaccelerated_po
 
 
 async def test_the_sample_interval_is_honoured_in_the_time_of_the_car(central: CentralSystem, make: Make) -> None:
-    async with make(clock=Clock(speed=1200), configuration={"MeterValueSampleInterval": "600"}) as station:
+    async with make(clock=unhurried(1200), configuration={"MeterValueSampleInterval": "600"}) as station:
         await charge(station)
         await central.wait_for("MeterValues", 2)
     first, second = (int(call.payload["meterValue"][0]["sampledValue"][0]["value"]) for call in central.calls[-2:])
@@ -84,8 +85,8 @@ async def test_the_sample_interval_is_honoured_in_the_time_of_the_car(central: C
 async def test_the_register_goes_on_over_transactions_and_a_full_car_suspends(
     central: CentralSystem, make: Make
 ) -> None:
-    async with make(clock=Clock(speed=6000), connectors=[dc(1)]) as station:
-        await station.wait_online(5)
+    async with make(clock=unhurried(6000), connectors=[dc(1)]) as station:
+        await station.wait_online(60)
         for _ in range(2):
             station.plug_in(1, NEARLY_FULL)
             await station.present_card(1, "CARD")
@@ -101,8 +102,8 @@ async def test_the_register_goes_on_over_transactions_and_a_full_car_suspends(
 
 
 async def test_a_habit_ends_the_transaction_with_a_full_car(central: CentralSystem, make: Make) -> None:
-    async with make(clock=Clock(speed=6000), habits=Habits(stops_when_full=True)) as station:
-        await station.wait_online(5)
+    async with make(clock=unhurried(6000), habits=Habits(stops_when_full=True)) as station:
+        await station.wait_online(60)
         station.plug_in(1, NEARLY_FULL)
         await station.present_card(1, "CARD")
         stop = await central.wait_for("StopTransaction")
@@ -112,7 +113,7 @@ async def test_a_habit_ends_the_transaction_with_a_full_car(central: CentralSyst
 async def test_a_refused_card_does_not_charge(central: CentralSystem, make: Make) -> None:
     central.answers["Authorize"] = lambda _call: {"idTagInfo": {"status": "Blocked"}}
     async with make() as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.plug_in(1, Car())
         verdict = await station.present_card(1, "POOR")
         assert (verdict.accepted, verdict.info.status) == (False, "Blocked")
@@ -124,7 +125,7 @@ async def test_a_refused_card_does_not_charge(central: CentralSystem, make: Make
 async def test_a_refused_start_is_stopped_as_deauthorized(central: CentralSystem, make: Make) -> None:
     central.answers["StartTransaction"] = lambda _call: {"transactionId": 7, "idTagInfo": {"status": "Blocked"}}
     async with make() as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.plug_in(1, Car())
         await station.present_card(1, "POOR")
         stop = await central.wait_for("StopTransaction")
@@ -140,7 +141,7 @@ async def test_a_refused_start_may_draw_its_allowance_where_it_is_not_stopped(
     central.answers["StartTransaction"] = lambda _call: {"transactionId": 7, "idTagInfo": {"status": "Invalid"}}
     keys = {"StopTransactionOnInvalidId": "false", "MaxEnergyOnInvalidId": "500"}
     async with make(configuration=keys) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         station.plug_in(1, Car())
         await station.present_card(1, "POOR")
         await station.wait_for_status(1, "SuspendedEVSE")
@@ -188,7 +189,7 @@ async def test_only_a_card_of_the_same_parent_may_stop_for_another(central: Cent
 
 async def test_a_card_first_waits_for_the_cable_and_is_forgotten_in_time(central: CentralSystem, make: Make) -> None:
     async with make(configuration={"ConnectionTimeOut": "0"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         await station.present_card(1, "CARD")
         await central.wait_for("StatusNotification", 5)
         assert central.statuses() == ["Available", "Preparing", "Available"]
@@ -229,7 +230,7 @@ async def test_events_tell_the_story_to_several_readers(make: Make) -> None:
     readers = [station.events(), station.events()]
     async with station:
         await charge(station)
-        await station.wait_until(lambda: station.connector(1).energy_wh > 1_000, 5)
+        await station.wait_until(lambda: station.connector(1).energy_wh > 1_000, 60)
         station.unplug(1)
     for reader in readers:
         events = [record.event async for record in reader]
@@ -244,7 +245,7 @@ async def test_a_pending_boot_is_repeated_by_the_interval_until_it_is_accepted(
 ) -> None:
     central.boots, central.interval_s = ["Rejected", "Pending"], 0
     async with make() as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
     assert len(central.of("BootNotification")) == 3
     assert [call.action for call in central.calls[:3]] == ["BootNotification"] * 3
 
@@ -252,7 +253,7 @@ async def test_a_pending_boot_is_repeated_by_the_interval_until_it_is_accepted(
 async def test_heartbeats_follow_the_interval_of_the_boot(central: CentralSystem, make: Make) -> None:
     central.interval_s = 1
     async with make() as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         await central.wait_for("Heartbeat")
         assert station.configuration.number("HeartbeatInterval") == 1
 
@@ -275,10 +276,10 @@ async def test_the_password_is_the_bytes_of_the_key_or_its_hex_text(
     key = "00ff80" * 6
     central.password = key.encode() if as_text else bytes.fromhex(key)
     async with make(key=key, habits=Habits(hex_text_key=as_text), give_up=True) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
     async with make(key=key, habits=Habits(hex_text_key=not as_text), give_up=True) as station:
         with pytest.raises(PasswordRefusedError, match="refused the password of SIM-1"):
-            await station.wait_online(5)
+            await station.wait_online(60)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ async def test_a_refused_connection_is_explained(
     central.refuse_with = status  # type: ignore[assignment]
     async with make(give_up=True) as station:
         with pytest.raises(kind, match=words):
-            await station.wait_online(5)
+            await station.wait_online(60)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +302,7 @@ async def test_a_refused_connection_is_explained(
 async def test_a_peer_without_ocpp16_is_refused(offered: list[str] | None, words: str) -> None:
     async with running(CentralSystem(), subprotocols=offered) as peer, Station("CP", peer.url, give_up=True) as station:
         with pytest.raises(LinkError, match=words):
-            await station.wait_online(5)
+            await station.wait_online(60)
 
 
 async def test_a_station_that_may_not_give_up_tries_until_it_is_let_in(central: CentralSystem, make: Make) -> None:
@@ -310,7 +311,7 @@ async def test_a_station_that_may_not_give_up_tries_until_it_is_let_in(central: 
         with pytest.raises(TimeoutError, match="SIM-1: not accepted"):
             await station.wait_online(0.15)
         central.refuse_with = None
-        await station.wait_online(5)
+        await station.wait_online(60)
 
 
 async def test_a_bug_in_a_station_ends_every_wait(central: CentralSystem, make: Make) -> None:
@@ -320,7 +321,7 @@ async def test_a_bug_in_a_station_ends_every_wait(central: CentralSystem, make: 
 
     async def live() -> None:
         async with make() as station:
-            await station.wait_online(5)
+            await station.wait_online(60)
             station.transactions.went_offline = broken  # type: ignore[method-assign]
             await central.close()
             await station.wait_for_status(1, "Charging")
@@ -336,7 +337,7 @@ async def test_an_authorize_that_fails_is_decided_as_if_offline(central: Central
 
     central.answers["Authorize"] = refuse
     async with make(configuration={"AllowOfflineTxForUnknownId": "true"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         verdict = await station.present_card(1, "CARD")
         assert (verdict.accepted, verdict.source) == (True, "offline rule")
 
@@ -345,7 +346,7 @@ async def test_a_session_ended_by_the_central_system_is_a_success_with_its_reaso
     central: CentralSystem, make: Make
 ) -> None:
     async with make() as station:
-        session = asyncio.create_task(Session(station, 1, "CARD", Car(), Goal(energy_wh=50_000)).run(5))
+        session = asyncio.create_task(Session(station, 1, "CARD", Car(), Goal(energy_wh=50_000)).run(60))
         await central.wait_for("MeterValues")
         await central.call("RemoteStopTransaction", transactionId=101)
         summary = await session
@@ -355,8 +356,8 @@ async def test_a_session_ended_by_the_central_system_is_a_success_with_its_reaso
 
 
 async def test_a_session_by_time_counts_the_minutes_of_the_car(central: CentralSystem, make: Make) -> None:
-    async with make() as station:
-        summary = await Session(station, 1, "CARD", Car(), Goal(minutes=10)).run(5)
+    async with make(clock=unhurried(240)) as station:
+        summary = await Session(station, 1, "CARD", Car(), Goal(minutes=10)).run(60)
     assert summary.ok
     assert summary.energy_wh == pytest.approx(11_000 / 6, rel=0.2)
     assert len(central.of("StopTransaction")) == 1

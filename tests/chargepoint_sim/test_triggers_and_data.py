@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def station(central: CentralSystem, make: Make) -> AsyncIterator[Station]:
     async with make() as one:
-        await one.wait_online(5)
+        await one.wait_online(60)
         await central.wait_for("StatusNotification", 3)
         yield one
 
@@ -64,7 +64,7 @@ async def test_boots_statuses_and_readings_are_triggered_for_all_or_one_connecto
     central: CentralSystem, make: Make, action: str
 ) -> None:
     async with make(configuration={"MinimumStatusDuration": "30"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         await central.wait_for("StatusNotification", 3)
         await central.call(action, requestedMessage="BootNotification")
         await central.wait_for("BootNotification", 2)
@@ -81,7 +81,7 @@ async def test_boots_statuses_and_readings_are_triggered_for_all_or_one_connecto
 async def test_a_boot_says_what_stands_on_the_nameplate(central: CentralSystem, make: Make) -> None:
     plate = Nameplate("Maker" * 9, "Model", "S/N 1", "7.1", "Meter", "M-1", "89", "26")
     async with make(nameplate=plate) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
     assert central.of("BootNotification")[0].payload == {
         "chargePointVendor": "MakerMakerMakerMaker",
         "chargePointModel": "Model",
@@ -107,7 +107,7 @@ async def test_data_of_registered_vendors_is_answered_by_them(central: CentralSy
 
 async def test_a_station_with_a_display_shows_prices_and_costs(central: CentralSystem, make: Make) -> None:
     async with make(configuration={"CustomDisplayCostAndPrice": "true"}) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
 
         async def send(message_id: str, data: str) -> str:
             return str((await central.call("DataTransfer", vendorId=COSTS, messageId=message_id, data=data))["status"])
@@ -145,7 +145,7 @@ async def test_a_station_with_a_display_has_the_keys_of_prices_and_clocks(centra
     price = json.dumps({"priceText": "0.15/kWh", "priceTextOffline": "offline", "chargingPrice": {"kWhPrice": 0.15}})
     text = json.dumps({"priceText": "0,15/kWh", "priceTextOffline": "offline"})
     async with make() as plain:
-        await plain.wait_online(5)
+        await plain.wait_online(60)
         assert await change("DefaultPrice", price) == "NotSupported"
         assert await change("DefaultPriceText,de", text) == "NotSupported"
         assert "DefaultPrice" not in {one.key for one in plain.configuration.report(None)[0]}
@@ -155,7 +155,7 @@ async def test_a_station_with_a_display_has_the_keys_of_prices_and_clocks(centra
         "SupportedLanguages": "en,de-DE",
     }
     async with make(configuration=built) as station:
-        await station.wait_online(5)
+        await station.wait_online(60)
         for key, good, bad in (
             ("DefaultPrice", price, '{"priceTextOffline":"x"}'),
             ("DefaultPriceText,de-DE", text, price),

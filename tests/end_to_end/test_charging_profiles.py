@@ -14,7 +14,7 @@ from csms.commands.profiles import ask_composite, clear_profiles, set_profile
 from csms.operations.charging_profiles_store import InstalledProfile, list_composites, list_installed
 from csms.operations.composite_answers import Difference, differences, read_answer
 from csms.operations.profile_schedules import Period, Profile, Schedule, composite, utc
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.support.waiting import until
 from tests.support.world import CARD, World
 
@@ -87,7 +87,7 @@ def compared(world: World, transaction_id: int) -> tuple[Difference, ...]:
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_station_composes_what_is_computed_here(world: World, seed: int) -> None:
     chance = random.Random(seed)
-    async with Station("CP1", world.url.rstrip("/"), timing=PATIENT) as station:
+    async with Station("CP1", world.url.rstrip("/"), timing=QUICK) as station:
         await station.wait_online()
         station.plug_in(1, Car(soc=0.3))
         assert (await station.present_card(1, CARD)).accepted

@@ -16,7 +16,7 @@ from csms.billing import models as money_models
 from csms.charging.overview import TransactionView
 from csms.charging.settings_view import SettingsView, find_settings
 from csms.config import Settings
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.support.waiting import until
 from tests.support.world import CARD, World, open_world
 
@@ -79,7 +79,7 @@ async def test_a_strict_display_takes_every_message_and_key(make_settings: Calla
     made = make_settings(settings_check_interval_s=86_400, portal_url="https://charging.example.org")
     async with open_world(made) as world:
         furnish(world)
-        options = {"timing": PATIENT, "clock": Clock(speed=30), "configuration": DISPLAY}
+        options = {"timing": QUICK, "clock": Clock(speed=30), "configuration": DISPLAY}
         async with Station("CP1", world.url.rstrip("/"), **options) as station:
             await station.wait_online()
             await until(lambda: settings_arrived(world))

@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from chargepoint_sim import Clock, Station, ac
 from chargepoint_sim.car import Car
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.cli.program import running
 from tests.support.postgresql import free_port
 
@@ -84,14 +84,14 @@ async def _charge(installed: Installed) -> None:
         connectors=[ac(1)],
         clock=Clock(speed=600),
         seed=1,
-        timing=PATIENT,
+        timing=QUICK,
     )
     async with station:
-        await station.wait_online(10)
+        await station.wait_online(60)
         station.plug_in(1, Car(soc=0.3))
         await station.present_card(1, TAG)
         await station.wait_for_status(1, "Charging")
-        await station.wait_until(lambda: station.connector(1).register_wh >= ENERGY_WH, 30)
+        await station.wait_until(lambda: station.connector(1).register_wh >= ENERGY_WH, 60)
         await station.present_card(1, TAG)
         await station.wait_delivered()
         station.unplug(1)

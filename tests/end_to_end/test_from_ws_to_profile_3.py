@@ -10,7 +10,7 @@ from chargepoint_sim.security import Given
 from csms.charging.models import charge_point
 from csms.charging.stations import AddChargePoint, hash_key
 from csms.operations import security_models as tables
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.conformance.harness import Operator, open_operator
 from tests.conftest import settings_for
 from tests.support.tls import CPO, make_authority
@@ -50,7 +50,7 @@ async def test_a_station_goes_from_a_key_over_tls_to_a_certificate_and_never_bac
             key=KEY.hex(),
             given=Given(ca=roots),
             secure_url=secure,
-            timing=PATIENT,
+            timing=QUICK,
             configuration={"CpoName": CPO},
         )
         async with station:

@@ -10,7 +10,7 @@ from csms.commands.reservations import cancel, reserve
 from csms.commands.upkeep import Upkeep
 from csms.operations import local_lists_views, reservations_views
 from csms.operations.local_lists_views import StationListView
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.support.waiting import until
 from tests.support.world import CARD, World
 
@@ -20,7 +20,7 @@ CP1 = 1
 
 def _station(world: World) -> Station:
     url = world.url.rstrip("/")
-    return Station("CP1", url, connectors=[ac(1), ac(2)], clock=Clock(), seed=1, timing=PATIENT)
+    return Station("CP1", url, connectors=[ac(1), ac(2)], clock=Clock(), seed=1, timing=QUICK)
 
 
 def _states(world: World) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ from csms import clock
 from csms.charging import models
 from csms.charging.settings_view import SettingsView, find_settings
 from csms.config import Settings
-from tests.chargepoint_sim.conftest import PATIENT
+from tests.chargepoint_sim.conftest import QUICK
 from tests.support.waiting import until
 from tests.support.world import CARD, World, open_world
 
@@ -41,7 +41,7 @@ def settings_of(world: World) -> SettingsView:
 
 
 async def test_a_station_is_set_up_for_prepaid_with_the_reboot_that_it_needs(looking: World) -> None:
-    async with Station("CP1", looking.url.rstrip("/"), timing=PATIENT, configuration=WRONG) as station:
+    async with Station("CP1", looking.url.rstrip("/"), timing=QUICK, configuration=WRONG) as station:
         await station.wait_online()
         await until(lambda: any(one.action == "Reset" for one in looking.commands()))
         await until(lambda: settings_of(looking).wanted and not settings_of(looking).wrong)
@@ -65,15 +65,15 @@ async def test_a_new_station_gets_its_own_key_is_accepted_and_comes_back_with_it
         key = connection.execute(group).inserted_primary_key
         assert key is not None
         connection.execute(update(models.charge_point).values(group_id=key[0]))
-    async with Station("CP1", looking.url.rstrip("/"), timing=PATIENT, key=OLD_KEY, configuration=WRONG) as station:
-        await station.wait_online(20)  # that is, accepted
+    async with Station("CP1", looking.url.rstrip("/"), timing=QUICK, key=OLD_KEY, configuration=WRONG) as station:
+        await station.wait_online(60)  # that is, accepted
         new_key = station.configuration["AuthorizationKey"]
         assert new_key != OLD_KEY
         assert station.configuration["LocalPreAuthorize"] == "false"
         station.cut_link()
         await until(lambda: not station.is_online)
         station.restore_link()
-        await station.wait_online(20)
+        await station.wait_online(60)
         assert (await station.present_card(1, CARD)).accepted
     with looking.database.reading() as connection:
         row = connection.execute(select(models.charge_point)).one()

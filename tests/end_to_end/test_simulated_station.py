@@ -57,7 +57,7 @@ async def station(operator: Operator) -> AsyncIterator[Station]:
     secure = f"wss://localhost:{operator.running.ocpp_tls_port}/ocpp"
     clock = Clock(speed=60)
     async with Station("SAFE", plain, key=KEY, secure_url=secure, clock=clock, timing=QUICK, seed=1) as one:
-        await one.wait_online(15)
+        await one.wait_online(60)
         await one.delivery.statuses_told()
         yield one
 
@@ -166,8 +166,8 @@ async def remote(operator: Operator, station: Station) -> None:
     mine = limits(9, 3000.0, chargingProfilePurpose="TxProfile")
     await tell(operator, "RemoteStartTransaction", idTag=CARD, connectorId=1, chargingProfile=mine)
     await station.wait_for_status(1, "Charging")
-    await station.wait_until(lambda: station.connector(1).power_w == 3000, 10)
-    await station.wait_until(lambda: station.connector(1).transaction_id is not None, 10)
+    await station.wait_until(lambda: station.connector(1).power_w == 3000, 60)
+    await station.wait_until(lambda: station.connector(1).transaction_id is not None, 60)
     await tell(operator, "RemoteStopTransaction", transactionId=station.connector(1).transaction_id)
     await station.wait_for_status(1, "Finishing")
     await tell(operator, "UnlockConnector", "Unlocked", connectorId=1)
@@ -183,7 +183,7 @@ async def reset(operator: Operator, station: Station) -> None:
     for count, kind in enumerate(("Soft", "Hard"), boots() + 1):
         await tell(operator, "Reset", type=kind)
         await station.wait_until(lambda count=count: boots() == count, 10)  # type: ignore[misc]
-        await station.wait_online(10)
+        await station.wait_online(60)
 
 
 @case("TriggerMessage", "ExtendedTriggerMessage")
@@ -200,10 +200,10 @@ async def triggers(operator: Operator, station: Station) -> None:
 async def plain_files(operator: Operator, station: Station) -> None:
     nowhere = f"http://127.0.0.1:{operator.running.portal_port}/nothing"
     answer = await tell(operator, "GetDiagnostics", None, location=nowhere)
-    await station.wait_until(lambda: not station.uploads.uploads, 10)
+    await station.wait_until(lambda: not station.uploads.uploads, 60)
     assert answer["fileName"].startswith("SAFE-diagnostics-")
     assert await tell(operator, "UpdateFirmware", None, location=nowhere, retrieveDate=PAST) == {}
-    await station.wait_until(lambda: not station.firmware.installs, 10)
+    await station.wait_until(lambda: not station.firmware.installs, 60)
     assert station.firmware_version == "1.0"
 
 
@@ -242,7 +242,7 @@ async def certified(operator: Operator, station: Station) -> None:
     await tell(operator, "ChangeConfiguration", key="CpoName", value="Test CPO")
     before = station.security.own
     await tell(operator, "ExtendedTriggerMessage", requestedMessage="SignChargePointCertificate")
-    await station.wait_until(lambda: station.security.own != before, 15)
+    await station.wait_until(lambda: station.security.own != before, 60)
 
 
 def test_every_action_has_its_case() -> None:
@@ -321,13 +321,13 @@ async def test_a_station_climbs_from_a_password_to_its_own_certificate(
         await tell(operator, "InstallCertificate", certificateType=ROOT, certificate=pem)
     before = station.configuration["AuthorizationKey"]
     await operator.post(f"/charge-points/{operator.charge_point_id}/key-rotation", {})
-    await station.wait_until(lambda: station.configuration["AuthorizationKey"] != before and station.is_online, 15)
+    await station.wait_until(lambda: station.configuration["AuthorizationKey"] != before and station.is_online, 60)
     await rises(operator, station, 2)
     await certified(operator, station)
     await rises(operator, station, 3)
     await certified(operator, station)
     await station.wait_until(lambda: len(opened(operator, station)) == 3, 15)  # the renewed one is shown at once
-    await station.wait_online(15)
+    await station.wait_online(60)
     shown = await operator.get(f"/charge-points/{operator.charge_point_id}/security")
     assert shown["security_profile"] == 3
 
@@ -336,8 +336,8 @@ async def rises(operator: Operator, station: Station, profile: int) -> None:
     """Let a station come back with a higher profile."""
     await tell(operator, "ChangeConfiguration", key="SecurityProfile", value=str(profile))
     await tell(operator, "Reset", type="Hard")
-    await station.wait_until(lambda: len(opened(operator, station)) == profile - 1, 15)
-    await station.wait_until(lambda: station.security_profile == profile and station.is_online, 15)
+    await station.wait_until(lambda: len(opened(operator, station)) == profile - 1, 60)
+    await station.wait_until(lambda: station.security_profile == profile and station.is_online, 60)
 
 
 def opened(operator: Operator, station: Station) -> list[str]:
