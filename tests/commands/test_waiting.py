@@ -3,7 +3,6 @@
 import asyncio
 
 from csms.charging.command_queue import AnswerCommand, ClaimCommand
-from csms.clock import monotonic_s
 from csms.commands.remote import remote_stop
 from csms.commands.waiting import Waiting
 from csms.installation import open_installation
@@ -13,18 +12,16 @@ CP1 = 1
 
 
 async def test_who_waits_gets_the_row_as_soon_as_the_station_answered(world: World) -> None:
-    waiting = Waiting(world.database, world.engine, poll_s=60)
+    waiting = Waiting(world.database, world.engine, poll_s=1000)  # it does not look: it is told
     async with world.station() as peer:
         asked = await world.submit(remote_stop(CP1, 7, "anna"))
-        watching = [asyncio.create_task(waiting.wait_for(asked.command_id, 30)) for _ in range(2)]
+        watching = [asyncio.create_task(waiting.wait_for(asked.command_id, 1000)) for _ in range(2)]
         message_id, _, _ = await peer.next_command()
-        begun_s = monotonic_s()
         await peer.answer(message_id, {"status": "Rejected"})
         for row in await asyncio.gather(*watching):
             assert row is not None
             assert (row.charge_point, row.action, row.state) == ("CP1", "RemoteStopTransaction", "rejected")
             assert row.is_decided
-    assert monotonic_s() - begun_s < 10
     assert waiting._bells == {}
 
 

@@ -21,13 +21,15 @@ from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.reports import CardView
 from csms.central_system import CentralSystem
 from csms.charging import models, overview, review_views, stations
+from csms.charging.command_queue import AnswerCommand
 from csms.charging.engine import Input
+from csms.charging.facts import Command
 from csms.charging.guards import Guards
 from csms.charging.overview import TransactionView
 from csms.commands import history
 from csms.commands.dispatcher import Dispatcher
 from csms.config import Settings
-from csms.connections import Connections
+from csms.connections import Connections, Link
 from csms.installation import Installation, open_installation
 from tests.support.peer import Peer
 
@@ -89,6 +91,16 @@ class World:
         asked = prepaid.TopUp(id_tag, amount_minor, CLEARING_COMMAND_LINE, key, "test", self.installation.limits)
         outcome: prepaid.Booked | prepaid.Refused = await self.submit(asked)
         return outcome
+
+    def wait_for_answers(self, *seconds: float) -> None:
+        """Wait so long for the answers to the next commands that are sent, and a minute for those to all later ones."""
+        send, left = self.dispatcher._send, list(seconds)
+
+        async def send_in_turn(link: Link, command: Command) -> AnswerCommand:
+            self.dispatcher._call_timeout_s = left.pop(0) if left else 60
+            return await send(link, command)
+
+        self.dispatcher._send = send_in_turn  # type: ignore[method-assign]
 
     @asynccontextmanager
     async def station(
