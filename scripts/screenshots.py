@@ -51,7 +51,7 @@ async def visit(cashier_link: str, administrator_link: str) -> None:
     """Go where the README's pictures are taken."""
     origin = cashier_link.split("/login", 1)[0]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=120_000)
         cashier = await log_in(browser, cashier_link)
         await asyncio.sleep(CHARGING_S)
         await cashier.goto(f"{origin}/card?tag={CARD}")

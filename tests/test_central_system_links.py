@@ -53,7 +53,7 @@ def a_start(world: World) -> str:
 async def test_the_newest_connection_of_a_station_wins_and_the_old_one_is_closed(world: World) -> None:
     async with world.station() as old:
         async with world.station() as new:
-            await asyncio.wait_for(old.socket.wait_closed(), 10)
+            await asyncio.wait_for(old.socket.wait_closed(), 60)
             assert (old.socket.close_code, old.socket.close_reason) == (1000, "replaced by a newer connection")
             assert "currentTime" in await new.call("Heartbeat", {})
             assert rows(world) == live(world)
@@ -90,7 +90,7 @@ async def test_a_call_that_waits_for_its_rate_when_its_connection_is_replaced_is
         await old.socket.send(a_start(world))  # its turn comes some seconds from now
         await until(lambda: world.central_system.counts["calls slowed down"])
         async with world.station() as new:
-            await asyncio.wait_for(old.socket.wait_closed(), 10)
+            await asyncio.wait_for(old.socket.wait_closed(), 60)
             assert "currentTime" in await new.call("Heartbeat", {})
         await until(lambda: rows(world) == [])
         assert world.transactions() == []
@@ -153,7 +153,7 @@ async def test_stopping_closes_every_connection_with_going_away_and_forgets_them
     async with AsyncExitStack() as stations:
         async with open_world(settings) as world:
             peer = await stations.enter_async_context(world.station())
-        await asyncio.wait_for(peer.socket.wait_closed(), 10)
+        await asyncio.wait_for(peer.socket.wait_closed(), 60)
         assert peer.socket.close_code == 1001
     async with open_world(settings, furnish=False) as again:
         assert rows(again) == []

@@ -7,7 +7,7 @@ import resource
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ async def status_of_a_handshake(world: World) -> int:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         b"Sec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
     )
-    line = await asyncio.wait_for(reader.readline(), 10)
+    line = await asyncio.wait_for(reader.readline(), 60)
     writer.close()
     return int(line.split()[1])
 
@@ -75,7 +75,7 @@ async def outage(world: World, failing: Callable[[], Any]) -> dict[str, Any]:
         before = ledger(world.database)
         with failing():
             going_on = asyncio.ensure_future(charge(station, CARD, TIMES, 1000, READINGS))
-            await asyncio.wait_for(idle.socket.wait_closed(), 20)  # though it did not ask for anything
+            await asyncio.wait_for(idle.socket.wait_closed(), 60)  # though it did not ask for anything
             assert idle.socket.close_code == 1013
             assert await status_of_a_handshake(world) == 503
             with pytest.raises(StorageUnavailable):
@@ -85,13 +85,21 @@ async def outage(world: World, failing: Callable[[], Any]) -> dict[str, Any]:
         await going_on
         assert before["transactions"][0][4] == "open"
         assert 1013 in station.close_codes
-        assert isinstance(await world.top_up(CARD, 700, "once"), Booked)
-        again = await world.top_up(CARD, 700, "once")
-        assert isinstance(again, Booked)
-        assert again.repeated
+        await booked(world)
+        assert (await booked(world)).repeated
     assert violations(world.database, world.installation.currency) == []
     await until(lambda: connections(world) == 0)
     return ledger(world.database)
+
+
+async def booked(world: World) -> Booked:
+    """Top the card up under the same key until it is booked: a statement that took longer than a second is repeated."""
+    while True:
+        with suppress(StorageUnavailable):
+            outcome = await world.top_up(CARD, 700, "once")
+            assert isinstance(outcome, Booked)
+            return outcome
+        await until(lambda: world.engine.available)
 
 
 async def charge_up_to_the_middle(station: Stubborn) -> None:
@@ -288,7 +296,7 @@ async def test_a_postgresql_that_freezes_answers_nothing_and_loses_nothing(clust
         await until(lambda: world.engine.available)
         await going_on
         await asyncio.gather(topping_up, return_exceptions=True)
-        assert isinstance(await world.top_up(CARD, 700, "once"), Booked)
+        await booked(world)
         assert ledger(world.database) == expected
 
 
@@ -350,5 +358,5 @@ async def test_a_station_that_stays_away_after_an_outage_does_not_look_connected
         with locked(sqlite_url):
             with pytest.raises(StorageUnavailable):
                 await world.top_up(CARD, 1)
-            await asyncio.wait_for(peer.socket.wait_closed(), 10)
+            await asyncio.wait_for(peer.socket.wait_closed(), 60)
         await until(lambda: connections(world) == 0)

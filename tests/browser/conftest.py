@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from csms.app import Running, run
 from csms.installation import Installation, open_installation
 from tests.conftest import settings_for
 from tests.web.portal import PortalWorld, furnish, open_portal
+
+expect.set_options(timeout=60_000)
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -44,7 +46,7 @@ class Visitor:
             base_url=self.url, viewport={"width": width, "height": 800}, locale="en-GB"
         )
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
         return page
@@ -106,7 +108,7 @@ async def program(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Program]:
     installation = open_installation(settings_for(sqlite_url, tmp_path))
     portal = PortalWorld(installation, furnish(installation))
     async with _running(installation) as running, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=120_000)
         try:
             yield Program(running, portal, browser)
         finally:
@@ -121,7 +123,7 @@ async def visitor(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Visitor]:
         _served(portal) as url,
         async_playwright() as playwright,
     ):
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=120_000)
         try:
             yield Visitor(url, portal, browser)
         finally:

@@ -330,7 +330,7 @@ async def send(stage: Stage, act: Act) -> None:
     await page.locator("#send").click()
     if act.asks_again:
         await page.locator("#confirm").click()
-    await expect(page.locator("#answer .badge").first).to_have_text("Accepted", timeout=15_000)
+    await expect(page.locator("#answer .badge").first).to_have_text("Accepted")
 
 
 @asynccontextmanager

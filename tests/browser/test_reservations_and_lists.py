@@ -19,7 +19,7 @@ async def test_an_operator_reserves_a_connector_sees_the_answer_and_cancels(prog
     await program.portal.engine.submit(AddChargePoint("CP1", 0, None, None))
     page = await program.logged_in("operator")
     async with _station(program) as station:
-        await station.wait_for_status(2, "Available", 15)
+        await station.wait_for_status(2, "Available")
         await page.goto("/stations/1")
         await page.locator("#reserve-2").click()
         await page.get_by_label("Card", exact=True).fill("1000 1")

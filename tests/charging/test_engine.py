@@ -457,7 +457,7 @@ async def test_two_engines_in_every_order_lose_nothing_and_block_nobody_for_good
     acts += [stop(one.transaction_id, 1 + n % 2) for n, one in enumerate(begun)] * 2
     acts += [start(100 + n, cards[n % 6], 1 + n % 2) for n in range(24)] * 2
     chance.shuffle(acts)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         found = await asyncio.gather(*(chance.choice(engines).submit(act) for act in acts))
     assert len(found) == len(acts)
     entries = Counter(event for event, *_ in ledger(installation.database)["entries"])

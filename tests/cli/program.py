@@ -31,7 +31,7 @@ class Program:
             self._arriving.put(line.rstrip())
         self._arriving.put(None)
 
-    def wait_for(self, is_meant: Callable[[str], bool], timeout_s: float = 20) -> str:
+    def wait_for(self, is_meant: Callable[[str], bool], timeout_s: float = 60) -> str:
         """Return the next line that is meant."""
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
@@ -46,12 +46,12 @@ class Program:
                 return line
         raise AssertionError(f"it did not come within {timeout_s} s: {self.lines}")
 
-    def end(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 20) -> int:
+    def end(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 60) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
         status = self.process.wait(timeout_s)
-        self._reader.join(5)
-        while (line := self._arriving.get(timeout=5)) is not None:
+        self._reader.join(60)
+        while (line := self._arriving.get(timeout=60)) is not None:
             self.lines.append(line)
         return status
 

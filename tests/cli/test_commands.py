@@ -29,7 +29,7 @@ def _answering(settings: Settings, state: str, answer_json: str | None, failure:
     installation = open_installation(settings)
 
     def serve() -> None:
-        for _ in range(200):
+        for _ in range(3000):
             command = installation.engine.execute(ClaimCommand(1))
             if command is not None:
                 said = AnswerCommand(command.command_id, 1, state, answer_json, failure)  # type: ignore[arg-type]

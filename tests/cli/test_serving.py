@@ -29,7 +29,7 @@ async def test_commands_work_beside_a_running_server(csms: Csms, database_url: s
     with running(tmp_path, "serve", CSMS_DATABASE_URL=database_url, **ANY_PORT) as server:
         ocpp_port = _port(server.wait_for(lambda line: line.startswith("Charge points")))
         portal_port = _port(server.wait_for(lambda line: line.startswith("The portal")))
-        assert httpx.get(f"http://127.0.0.1:{portal_port}/readyz").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{portal_port}/readyz", timeout=60).status_code == 200
         csms("station", "add", "CP1", "--security-profile", "0")
         async with Peer.connect(f"ws://127.0.0.1:{ocpp_port}/ocpp/CP1") as peer:
             await peer.call("BootNotification", {"chargePointVendor": "Acme", "chargePointModel": "One"})

@@ -56,7 +56,7 @@ async def _library(operator: Operator, content: bytes = FIRMWARE, version: str =
 
 
 async def _fetch(url: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return await client.get(url)
 
 
@@ -234,7 +234,7 @@ async def test_tc_045_1_get_diagnostics(operator: Operator, station: Station) ->
     assert set(taken.payload) == {"location", "retries"}
     location = taken.payload["location"]
     await _says(station, "DiagnosticsStatusNotification", "Uploading")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for _ in range(2):  # a station whose answer was lost sends it again
             sent = await client.put(f"{location}diag.tar.gz", content=b"what went wrong")
             assert sent.status_code == 201
@@ -248,7 +248,7 @@ async def test_tc_045_1_get_diagnostics(operator: Operator, station: Station) ->
     assert content.content == b"what went wrong"
     assert content.headers["content-disposition"].startswith("attachment")
     assert content.headers["x-content-type-options"] == "nosniff"
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         assert (await client.put(f"{location}more.txt", content=b"x")).status_code == 404  # it is over
     assert _of_station(operator)["diagnostics_status"] == "Uploaded"
 
@@ -268,7 +268,7 @@ async def test_tc_079_get_security_log(operator: Operator, station: Station) -> 
     assert (taken.payload["logType"], taken.payload["requestId"]) == ("SecurityLog", asked["id"])
     location = taken.payload["log"]["remoteLocation"]
     await _says(station, "LogStatusNotification", "Uploading", requestId=asked["id"])
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         files = {"file": ("../../etc/security.log", b"nothing happened", "text/plain")}
         assert (await client.post(location, files=files)).status_code == 201
     await _says(station, "LogStatusNotification", "Uploaded", requestId=asked["id"])

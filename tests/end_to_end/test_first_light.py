@@ -45,7 +45,7 @@ class Installed:
         """Run a command and return what it printed."""
         command = [sys.executable, "-m", "csms", *words]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -59,7 +59,7 @@ class Installed:
 
 async def _log_in(browser: Browser, link: str) -> Page:
     page = await (await browser.new_context(locale="en-GB")).new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     await page.goto(link)
     await page.get_by_label("New password").fill("a long enough sentence")
     await page.get_by_label("The same again").fill("a long enough sentence")
@@ -98,7 +98,7 @@ async def _charge(installed: Installed) -> None:
         await station.wait_for_status(1, "Available")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_a_card_is_topped_up_a_car_is_charged_the_credit_goes_down(tmp_path: Path, database_url: str) -> None:
     installed = Installed(tmp_path, database_url)
     installed.csms("migrate")
@@ -111,7 +111,7 @@ async def test_a_card_is_topped_up_a_car_is_charged_the_credit_goes_down(tmp_pat
     with running(tmp_path, "serve", **installed.environment) as program:
         program.wait_for(lambda line: "serving" in line)
         async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=120_000)
             cashier = await _log_in(browser, cashier_link)
             await _top_up(cashier)
             await _charge(installed)

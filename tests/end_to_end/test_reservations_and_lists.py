@@ -58,7 +58,7 @@ async def test_a_reserved_connector_takes_its_card_alone_and_the_table_says_what
         await until(lambda: _states(world)[2:] == [(3, "refused")])
         await world.submit(_reserve(4, connector_id=2, seconds=2))
         await station.wait_for_status(2, "Reserved")
-        await station.wait_for_status(2, "Available", 10)
+        await station.wait_for_status(2, "Available")
         await until(lambda: _states(world)[3:] == [(4, "expired")])
 
 

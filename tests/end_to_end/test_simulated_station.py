@@ -182,7 +182,7 @@ async def reset(operator: Operator, station: Station) -> None:
 
     for count, kind in enumerate(("Soft", "Hard"), boots() + 1):
         await tell(operator, "Reset", type=kind)
-        await station.wait_until(lambda count=count: boots() == count, 10)  # type: ignore[misc]
+        await station.wait_until(lambda count=count: boots() == count, 60)  # type: ignore[misc]
         await station.wait_online(60)
 
 
@@ -326,7 +326,7 @@ async def test_a_station_climbs_from_a_password_to_its_own_certificate(
     await certified(operator, station)
     await rises(operator, station, 3)
     await certified(operator, station)
-    await station.wait_until(lambda: len(opened(operator, station)) == 3, 15)  # the renewed one is shown at once
+    await station.wait_until(lambda: len(opened(operator, station)) == 3, 60)  # the renewed one is shown at once
     await station.wait_online(60)
     shown = await operator.get(f"/charge-points/{operator.charge_point_id}/security")
     assert shown["security_profile"] == 3

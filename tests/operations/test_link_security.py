@@ -407,7 +407,7 @@ async def test_who_set_a_key_or_a_profile_or_revoked_a_certificate_ends_the_open
 
 
 async def _closed(peer: Peer) -> int | None:
-    await asyncio.wait_for(peer.socket.wait_closed(), 5)
+    await asyncio.wait_for(peer.socket.wait_closed(), 60)
     return peer.socket.close_code
 
 

@@ -55,14 +55,14 @@ class Peer:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers[frame[1]] = future
         await self.socket.send(json.dumps(frame))
-        answer: list[Any] = await asyncio.wait_for(future, 20)
+        answer: list[Any] = await asyncio.wait_for(future, 60)
         return answer
 
     async def send(self, action: str, payload: dict[str, Any]) -> None:
         """Send a call without waiting for the answer."""
         await self.socket.send(json.dumps([2, f"m{next(self._ids)}", action, payload]))
 
-    async def next_command(self, timeout_s: float = 10) -> tuple[str, str, dict[str, Any]]:
+    async def next_command(self, timeout_s: float = 60) -> tuple[str, str, dict[str, Any]]:
         """Return message id, action and payload of the next call of the central system."""
         return await asyncio.wait_for(self.commands.get(), timeout_s)
 

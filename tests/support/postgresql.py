@@ -1,5 +1,6 @@
 """A PostgreSQL cluster of our own on a free loopback port, for the tests and for nothing else."""
 
+import itertools
 import os
 import pwd
 import shutil
@@ -7,8 +8,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+_LOWEST_PORT, _PORTS = 10_000, 20_000
+_ports = itertools.count()
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
 
@@ -92,7 +96,14 @@ def new_folder() -> Path:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free, for a server that is started a moment later and perhaps again and again.
+
+    It is none of those that the system gives to connections by itself: one of these may be taken whenever the server is
+    not there, even by somebody who tries to reach it. Processes that run at the same time look in places of their own.
+    """
+    for _ in range(_PORTS):
+        port = _LOWEST_PORT + (os.getpid() * 10 + next(_ports)) % _PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")

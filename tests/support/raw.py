@@ -35,13 +35,13 @@ class RawSocket:
     async def receive_until(self, wanted: Opcode) -> bytes:
         """Return the payload of the next frame of a kind."""
         while True:
-            opcode, payload = await asyncio.wait_for(self.receive(), 10)
+            opcode, payload = await asyncio.wait_for(self.receive(), 60)
             if opcode is wanted:
                 return payload
 
     async def ended(self) -> None:
         """Wait until the other side has ended the connection."""
-        await asyncio.wait_for(self._reader.read(), 15)
+        await asyncio.wait_for(self._reader.read(), 60)
 
     def cut(self) -> None:
         """End the connection without a word."""
@@ -58,7 +58,7 @@ async def raw_socket(port: int, identity: str) -> AsyncIterator[RawSocket]:
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
     )
     writer.write(request.encode())
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     assert b" 101 " in answer.splitlines()[0]
     try:
         yield RawSocket(reader, writer)

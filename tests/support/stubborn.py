@@ -18,7 +18,7 @@ Answer = dict[str, Any]
 class Stubborn:
     """Sends a call until it is answered, with the same or a new message id (errata allow both), then the next."""
 
-    def __init__(self, url: str, identity: str, chance: random.Random, *, deadline_s: float = 40) -> None:
+    def __init__(self, url: str, identity: str, chance: random.Random, *, deadline_s: float = 90) -> None:
         """`url` ends with /ocpp/."""
         self.url = url
         self._identity = identity
@@ -61,11 +61,11 @@ class Stubborn:
 
     async def _once(self, frame: list[Any]) -> Answer:
         if self._socket is None:
-            options: Any = {"subprotocols": ["ocpp1.6"], "compression": None, "proxy": None, "open_timeout": 5}
+            options: Any = {"subprotocols": ["ocpp1.6"], "compression": None, "proxy": None, "open_timeout": 20}
             self._socket = await connect(self.url + self._identity, **options)
         await self._socket.send(json.dumps(frame))
         while True:
-            said = json.loads(await asyncio.wait_for(self._socket.recv(), 10))
+            said = json.loads(await asyncio.wait_for(self._socket.recv(), 60))
             if said[0] == 2:  # a command: done
                 await self._socket.send(json.dumps([3, said[1], {"status": "Accepted"}]))
             elif said[1] == frame[1]:

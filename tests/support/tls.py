@@ -94,5 +94,5 @@ async def s_client(port: int, folder: Path, *options: str, sent: bytes = b"") ->
     process = await asyncio.create_subprocess_exec(
         *command, *options, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    said, _ = await asyncio.wait_for(process.communicate(sent), 20)
+    said, _ = await asyncio.wait_for(process.communicate(sent), 60)
     return said.decode(errors="replace")

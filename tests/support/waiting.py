@@ -8,7 +8,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-async def until(look: Callable[[], Found], timeout_s: float = 15) -> Found:
+async def until(look: Callable[[], Found], timeout_s: float = 60) -> Found:
     """Return what `look` returns as soon as it is true; fail after the deadline."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):

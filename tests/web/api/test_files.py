@@ -133,7 +133,7 @@ async def test_files_are_listed_by_station_and_deleted(operator: Operator, stati
     asked = await operator.post("/charge-points/1/file-requests", {"since": "2026-01-01T00:00:00+02:00"})
     taken = await station.takes("GetDiagnostics", answers={"fileName": "a"})
     assert taken.payload["startTime"] == "2025-12-31T22:00:00Z"
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for name in ("a", "b", "c"):
             await client.put(f"{taken.payload['location']}{name}", content=name.encode())
     page = await operator.get("/files", limit=2, charge_point_id=1)

@@ -13,7 +13,7 @@ from tests.conformance.harness import Operator, Station
 
 async def _logged(operator: Operator, count: int, **query: Any) -> list[Any]:
     """Return what was logged once it is so much; the log is written a moment after the answers."""
-    for _ in range(200):
+    for _ in range(1200):
         items: list[Any] = (await operator.get("/messages", **query))["items"]
         if len(items) >= count:
             break

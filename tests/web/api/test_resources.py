@@ -319,7 +319,7 @@ async def test_who_waits_for_a_command_is_answered_at_the_moment_of_its_answer(
     asked = await operator.command("ClearCache")
     waiting = asyncio.create_task(operator.send("GET", f"/commands/{asked.id}", wait_s=30))
     await station.takes("ClearCache", answers={"status": "Accepted"})
-    response = await asyncio.wait_for(waiting, 10)
+    response = await asyncio.wait_for(waiting, 60)
     assert (response.status_code, response.json()["state"]) == (200, "accepted")
 
 
