@@ -20,6 +20,9 @@ from csms.charging.working_set import WorkingSet
 IMPLAUSIBLE = "implausible energy"
 BELOW_START = "meter stop below meter start"
 NO_ACCOUNT = "no account"
+NO_ENERGY = "no energy"
+NO_TARIFF = "no tariff"
+NOTHING_TO_CHARGE = "nothing to charge"
 MADE_OF_A_STOP = "made of a stop without a transaction"  # the first flag of what a person made; no card was judged
 UNHEARD_OF = (
     "no stop, connector free"  # the flag of a transaction that was taken for over because nothing was heard of it
@@ -27,6 +30,10 @@ UNHEARD_OF = (
 OVERLAPS = "energy of the next transaction"
 # Reasons why nothing is charged until a person decided; the hold stays open
 WAITING = (IMPLAUSIBLE, BELOW_START, OVERLAPS)
+JUST_BELOW = "meter stop just below meter start"
+LAST_READING_USED = "meter stop below meter start: last reading used"
+REVIEWED = "reviewed: "
+OTHER_ENERGY = (JUST_BELOW, LAST_READING_USED, REVIEWED)  # flags: the energy is not the difference of the registers
 _HARMLESS_DEFICIT_WH = 10
 _CLOCKS = timedelta(minutes=1)  # clocks are set while cars charge
 _ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most
@@ -60,9 +67,9 @@ def delivered_wh(one: Transaction, meter_stop_wh: int) -> tuple[int | None, str]
     if energy_wh >= 0:
         return energy_wh, ""
     if energy_wh >= -_HARMLESS_DEFICIT_WH:
-        return 0, "meter stop just below meter start"
+        return 0, JUST_BELOW
     if one.register_wh > one.meter_start_wh:
-        return one.register_wh - one.meter_start_wh, "meter stop below meter start: last reading used"
+        return one.register_wh - one.meter_start_wh, LAST_READING_USED
     return None, BELOW_START
 
 
@@ -143,7 +150,7 @@ def charge_with(
     if reason is None:
         total = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, points, working_set.books.currency)
         if not total.total_minor:
-            reason = "nothing to charge"
+            reason = NOTHING_TO_CHARGE
     one = msgspec.structs.replace(one, cost_minor=total.total_minor, uncharged_reason=reason)
     if hold is None or hold.state != "open":
         return one, ()
@@ -154,10 +161,10 @@ def charge_with(
 
 def _why_uncharged(one: Transaction) -> str | None:
     if not one.energy_wh:
-        return "no energy"
+        return NO_ENERGY
     if one.account_id is None:
         return NO_ACCOUNT
-    return None if one.tariff_json else "no tariff"
+    return None if one.tariff_json else NO_TARIFF
 
 
 def alarm_of(item: ReviewItem) -> Alarm:

@@ -15,25 +15,26 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from csms.billing import ledger
-from csms.billing.books import Billed
-from csms.billing.models import charge_line
+from csms.billing.books import TAX_ACCOUNTS, Billed
+from csms.billing.models import charge_line, journal_entry, transfer
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, ChargeLine
 from csms.billing.verification import Range, Violation, violation, within
+from csms.charging.closing import NOTHING_TO_CHARGE
 from csms.charging.facts import AFTER_THE_END, Point
 from csms.charging.models import charging_transaction, reading
 from csms.charging.pricing import charge_for, charge_of
 from csms.db import any_of, as_fact
 
 _READINGS_AT_ONCE = 5000
-_FREE_OF = "nothing to charge"
 LINES = "the lines of a charge are those that its readings and tariff give"
 TOTAL = "the cost of a transaction is what its readings and tariff give"
+TAX = "the tax that was booked for a charge is what its tariff gives"
 CORRECTION = "what was taken for a corrected charge is what its corrected energy and end give"
-RULES = (LINES, TOTAL, CORRECTION)
+RULES = (LINES, TOTAL, TAX, CORRECTION)
 
 _tx, _line, _reading = charging_transaction.c, charge_line.c, reading.c
 
@@ -70,7 +71,7 @@ _ENDED = (
         _tx.state == "ended",
         _tx.ended_at.is_not(None),
         _tx.tariff_json != "",
-        or_(_tx.uncharged_reason.is_(None), _tx.uncharged_reason == _FREE_OF),
+        or_(_tx.uncharged_reason.is_(None), _tx.uncharged_reason == NOTHING_TO_CHARGE),
     )
     .order_by(_tx.id)
 )
@@ -83,6 +84,16 @@ _LINES = (
     select(_line.reference, _line.component, _line.quantity, _line.unit, _line.rate, _line.amount_minor, _line.band)
     .where(within(_line.reference))
     .order_by(_line.reference, _line.position)
+)
+_TAXES = (
+    select(journal_entry.c.reference, func.sum(transfer.c.amount_minor))
+    .join_from(journal_entry, transfer, transfer.c.entry_id == journal_entry.c.id)
+    .where(
+        within(journal_entry.c.reference),
+        journal_entry.c.event == "settle",
+        transfer.c.credit_account_id.in_(TAX_ACCOUNTS),
+    )
+    .group_by(journal_entry.c.reference)
 )
 _COUNTS = and_(_reading.register_wh.is_not(None), _reading.flags.not_like(f"%{AFTER_THE_END}"))
 _POINTS_OF = select(_reading.transaction_id, _reading.happened_at, _reading.register_wh).where(
@@ -103,6 +114,7 @@ def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterato
     ended = [as_fact(_Ended, row) for row in connection.execute(_ENDED, parameters)]
     if not ended:
         return
+    taxes: dict[int, int] = {reference: int(tax) for reference, tax in connection.execute(_TAXES, parameters)}
     streamed = {"yield_per": _READINGS_AT_ONCE}
     with (
         connection.execute(_LINES, parameters, execution_options=streamed) as line_rows,
@@ -113,6 +125,7 @@ def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterato
             inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
             charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
             yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
+            yield from _compare_tax(one, charge, taxes.get(one.transaction_id, 0))
 
 
 def _recompute_corrected(connection: Connection, parameters: dict[str, int], currency: Currency) -> Iterator[Violation]:
@@ -146,6 +159,12 @@ def _compare(one: _Ended, charge: Charge, stored: list[ChargeLine]) -> Iterator[
     if tuple(stored) != expected:
         words = {"transaction": one.transaction_id, "lines": _word(stored), "computed": _word(expected)}
         yield violation(8, LINES, words.items())
+
+
+def _compare_tax(one: _Ended, charge: Charge, booked_minor: int) -> Iterator[Violation]:
+    if booked_minor != charge.tax_minor:
+        found = {"transaction": one.transaction_id, "booked_minor": booked_minor, "computed": charge.tax_minor}
+        yield violation(8, TAX, found.items())
 
 
 def _word(lines: Any) -> str:  # noqa: ANN401 - a list or a tuple of lines

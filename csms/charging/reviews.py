@@ -278,7 +278,8 @@ def _ended(one: Transaction, asked: ResolveReview, now: datetime) -> Transaction
 
 def _flag(asked: ResolveReview) -> str:
     words = " ".join(asked.reason.replace(";", ",").split())
-    return f"reviewed: {asked.decision} ({words})" if words else f"reviewed: {asked.decision}"
+    said = f"{closing.REVIEWED}{asked.decision}"
+    return f"{said} ({words})" if words else said
 
 
 def _assign(

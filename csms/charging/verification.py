@@ -23,15 +23,29 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, and_, exists, func, literal, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+)
 
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.money import Currency
 from csms.billing.verification import Check, Range, Scope, Violation, is_settled, run, settled_minor, within
 from csms.billing.verification import checks as checks_of_money
-from csms.charging import credit_history, recomputation
+from csms.charging import closing, credit_history, recomputation
 from csms.charging.closing import WAITING
-from csms.charging.models import charging_transaction
+from csms.charging.models import charging_transaction, review_item
+from csms.charging.reviews import WAIVED
 from csms.db import Database
 
 INVARIANTS = range(1, 10)
@@ -87,7 +101,14 @@ def verify(
 
 def checks(currency: Currency) -> tuple[Check, ...]:
     """Return all checks that are SELECTs."""
-    of_energy = (*_hold_checks(), *_charge_checks(), *_settlement_checks(), *_repetition_checks())
+    of_energy = (
+        *_hold_checks(),
+        *_charge_checks(),
+        *_reason_checks(),
+        *_settlement_checks(),
+        *_repetition_checks(),
+        *_energy_checks(),
+    )
     return (*checks_of_money(currency), *of_energy)
 
 
@@ -204,6 +225,52 @@ def _charge_checks() -> tuple[Check, ...]:
     )
 
 
+def _reason_checks() -> tuple[Check, ...]:
+    """Invariant 3: a reason why nothing is charged is one that there is, and true; what waits is in the queue."""
+    ended, reason = and_(within(_tx.id), _tx.state == "ended"), _tx.uncharged_reason
+    asked = exists().where(review_item.c.transaction_id == _tx.id)
+    true_reasons = (
+        and_(reason == closing.NO_ENERGY, _tx.energy_wh == 0),
+        and_(reason == closing.NO_ACCOUNT, _tx.account_id.is_(None)),
+        and_(reason == closing.NO_TARIFF, _tx.tariff_json == ""),
+        and_(reason == WAIVED, asked.where(review_item.c.decision == "waive")),
+        reason.in_((closing.NOTHING_TO_CHARGE, *WAITING)),
+    )
+    waits = or_(_tx.state == "orphaned", reason.in_((*WAITING, closing.NO_ACCOUNT)))
+    one = (_tx.id.label("transaction"), _tx.state, reason, _tx.energy_wh)
+    return (
+        Check(
+            3,
+            "the reason why a transaction is not charged is true",
+            select(*one).where(ended, reason.is_not(None), not_(or_(*true_reasons))),
+            "transactions",
+        ),
+        Check(
+            3,
+            "what waits for a person is in the review queue",
+            select(*one).where(within(_tx.id), waits, ~asked.where(review_item.c.resolved_at.is_(None))),
+            "transactions",
+        ),
+    )
+
+
+def _energy_checks() -> tuple[Check, ...]:
+    """Invariant 8: the energy of a charge is what its registers say, or a flag says what else it is."""
+    ended, told_wh = and_(within(_tx.id), _tx.state == "ended"), _tx.meter_stop_wh - _tx.meter_start_wh
+    explained = or_(*(_tx.flags.contains(flag) for flag in closing.OTHER_ENERGY))
+    is_charged = or_(_tx.uncharged_reason.is_(None), _tx.uncharged_reason == closing.NOTHING_TO_CHARGE)
+    return (
+        Check(
+            8,
+            "the energy of a charge is that between its registers, or says why not",
+            select(_tx.id.label("transaction"), _tx.energy_wh, _tx.meter_start_wh, _tx.meter_stop_wh).where(
+                ended, is_charged, func.coalesce(told_wh, -1) != _tx.energy_wh, ~explained
+            ),
+            "transactions",
+        ),
+    )
+
+
 def _settlement_checks() -> tuple[Check, ...]:
     """Invariant 3, from the other side: what was settled is a transaction that ended, and its account paid."""
     entry = journal_entry.c
@@ -238,6 +305,14 @@ def _settlement_checks() -> tuple[Check, ...]:
             "an adjustment is about an ended transaction and moves money of its account",
             select(entry.id.label("entry"), entry.reference.label("transaction"), entry.idempotency_key).where(
                 entry.event == "adjustment", ~exists().where(_is_adjusted(entry))
+            ),
+        ),
+        Check(
+            8,
+            "a transaction with an adjustment says what it was corrected to",
+            select(entry.id.label("entry"), entry.reference.label("transaction"), entry.idempotency_key).where(
+                entry.event == "adjustment",
+                exists().where(_tx.id == entry.reference, _tx.corrected_ended_at.is_(None)),
             ),
         ),
     )

@@ -251,6 +251,26 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "transaction 1, taken minor 460, computed 495",
     ),
+    "the reason why a transaction is not charged is true": (
+        ("UPDATE charging_transaction SET uncharged_reason = 'waived' WHERE id = 4",),
+        "transaction 4, state ended, uncharged reason waived, energy wh 7000",
+    ),
+    "what waits for a person is in the review queue": (
+        ("UPDATE review_item SET resolved_at = recorded_at, decision = 'waive' WHERE transaction_id = 4",),
+        "transaction 4, state ended, uncharged reason no account",
+    ),
+    "the energy of a charge is that between its registers, or says why not": (
+        (f"UPDATE charging_transaction SET meter_stop_wh = meter_stop_wh + 1 WHERE id = ({SETTLED})",),
+        "transaction 1, energy wh 10000, meter start wh 100, meter stop wh 10101",
+    ),
+    "a transaction with an adjustment says what it was corrected to": (
+        (f"UPDATE journal_entry SET event = 'adjustment', reference = ({SETTLED}) WHERE id = ({TOP_UP})",),
+        "transaction 1, idempotency key top-up:k",
+    ),
+    "the tax that was booked for a charge is what its tariff gives": (
+        ("UPDATE charging_transaction SET tariff_json = replace(tariff_json, '\"20\"', '\"9\"')",),
+        "transaction 1, booked minor 77, computed 38",
+    ),
     "the lines of a charge are those that its readings and tariff give": (
         (f"UPDATE charge_line SET rate = '0.36' WHERE reference = ({SETTLED}) AND position = 0",),
         "lines energy 10 kWh x 0.36  = 350 + ",
