@@ -53,7 +53,7 @@ async def _asked(operator: Operator, station: Station) -> SplitResult:
 
 
 def _logged_in(location: SplitResult) -> ftplib.FTP:
-    ftp = ftplib.FTP(timeout=10)  # noqa: S321 - it is what is tested
+    ftp = ftplib.FTP(timeout=60)  # noqa: S321 - it is what is tested
     ftp.connect(location.hostname or "", location.port or 0)
     try:
         ftp.login(location.username or "", location.password or "")

@@ -492,6 +492,7 @@ async def test_a_station_that_never_says_how_it_is_set_is_an_alarm_until_it_does
         await boot(peer)
         await until(lambda: alarms(world) == {"settings report": "Settings of CP1 not reported: all"})
         assert {one.state for one in world.commands()} == {"timed out"}
+        world.wait_for_answers()
         while not peer.commands.empty():  # the attempts that it left without an answer
             peer.commands.get_nowait()
         assert await world.submit(CheckSettings(CP1))

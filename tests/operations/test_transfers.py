@@ -1,10 +1,8 @@
 """File transfers on both databases: what answers, statuses, boots and time make of them, in whatever order."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import select, update
 
 from csms import clock
@@ -12,25 +10,17 @@ from csms.charging import models
 from csms.commands.file_work import FileWork
 from csms.commands.files import Links, UploadRequest, request_upload
 from csms.commands.requests import ask
-from csms.config import Settings
 from csms.operations.files_models import file_transfer, file_transfer_event, station_file
 from csms.operations.links import hash_token
 from csms.operations.station_files import NewStationFile, find_link, keep_file, used_bytes
 from csms.operations.transfers import ReviewTransfers
 from tests.support.peer import Peer
 from tests.support.waiting import until
-from tests.support.world import World, open_world
+from tests.support.world import World
 
 UPDATE = {"location": "https://files.example.org/one.bin", "retrieveDate": "2026-05-01T09:30:00Z"}
 LINKS = Links("https://csms.example.org", 3600)
 TOKEN = "t" * 43
-
-
-@pytest.fixture
-async def world(make_settings: Callable[..., Settings]) -> AsyncIterator[World]:
-    """The usual world, which waits two seconds for an answer."""
-    async with open_world(make_settings(call_timeout_s=2)) as opened:
-        yield opened
 
 
 def _rows(world: World, table: Any = file_transfer) -> list[dict[str, Any]]:
@@ -90,6 +80,7 @@ async def test_a_status_that_is_quicker_than_the_answer_is_about_the_update_all_
 
 
 async def test_a_lost_answer_leaves_the_link_alive_and_the_stations_word_revives_it(world: World) -> None:
+    world.wait_for_answers(0.2)
     async with world.station() as peer:
         await _request(world)
         await _takes(peer)  # and never answers

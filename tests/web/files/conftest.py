@@ -36,5 +36,5 @@ async def station(operator: Operator) -> AsyncIterator[Station]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """A client without any key or cookie, as a station is one."""
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as opened:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as opened:
         yield opened
