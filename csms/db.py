@@ -169,9 +169,10 @@ class Database:
                 connection.rollback()
 
     def close(self) -> None:
-        """Close every pooled connection."""
-        self._writer.dispose()
-        self._reader.dispose()
+        """Close every pooled connection now, and what a thread still uses for somebody who is gone when it is done."""
+        for engine in {self._writer, self._reader}:
+            event.listen(engine, "checkin", lambda _connection, record: record.invalidate())
+            engine.dispose()
 
 
 def _sqlite_engine(url: str, begin: str, timeout_s: int, pragmas: tuple[str, ...]) -> Engine:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import event, select
 from sqlalchemy.engine import make_url
@@ -360,3 +361,18 @@ async def test_a_station_that_stays_away_after_an_outage_does_not_look_connected
                 await world.top_up(CARD, 1)
             await asyncio.wait_for(peer.socket.wait_closed(), 60)
         await until(lambda: connections(world) == 0)
+
+
+# --- The end of the database's use ------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_somebody_still_uses_at_the_end_is_closed_as_soon_as_it_is_given_back(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    with database.reading() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        database.close()
+        assert connection.scalar(select(1)) == 1
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        driver.cursor().execute("SELECT 1")
