@@ -42,7 +42,7 @@ def add_desk(
         "id": account_id,
         "code": code,
         "kind": "asset",
-        "name": f"Cash: {name}"[:100],
+        "name": _account_name(name),
         "currency": currency.code,
         "created_at": now,
     }
@@ -50,6 +50,22 @@ def add_desk(
     row = {"name": name, "site_id": site_id, "cash_account_id": account_id, "created_at": now}
     desk_id = connection.execute(insert(models.desk).returning(_desk.id), row).scalar_one()
     return DeskView(desk_id, name, site_id, account_id, code, 0)
+
+
+def _account_name(desk_name: str) -> str:
+    return f"Cash: {desk_name}"[:100]
+
+
+def rename_desk(connection: Connection, desk_id: int, name: str) -> bool:
+    """Give a desk and its cash account another name; False where another desk has it. Numbers of receipts go on."""
+    others = select(_desk.name).where(_desk.id != desk_id)
+    if alike(name, connection.execute(others).scalars()) is not None:
+        return False
+    renamed = update(models.desk).where(_desk.id == desk_id).values(name=name).returning(_desk.cash_account_id)
+    account_id = connection.execute(renamed).scalar()
+    account = update(models.ledger_account).where(_account.id == account_id)
+    connection.execute(account.values(name=_account_name(name)))
+    return True
 
 
 def list_desks(connection: Connection) -> list[DeskView]:

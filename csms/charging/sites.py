@@ -33,6 +33,15 @@ def add_site(connection: Connection, *, name: str, time_zone: str) -> Site | Non
     return Site(site_id, name, time_zone)
 
 
+def rename_site(connection: Connection, site_id: int, name: str) -> bool:
+    """Give a site another name; False where another site has it."""
+    others = select(_site.name).where(_site.id != site_id)
+    if alike(name, connection.execute(others).scalars()) is not None:
+        return False
+    connection.execute(update(models.site).where(_site.id == site_id).values(name=name))
+    return True
+
+
 def find_site(connection: Connection, name: str) -> Site | None:
     """Return the site with this name, or None."""
     row = connection.execute(_SITES.where(_site.name == name)).first()

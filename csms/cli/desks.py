@@ -1,4 +1,4 @@
-"""`csms desk`: add, list, reader."""
+"""`csms desk`: add, list, rename, reader."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 from sqlalchemy import Connection
 
 from csms import clock
-from csms.billing.desks import DeskView, add_desk, list_desks, set_reader_format
+from csms.billing.desks import DeskView, add_desk, list_desks, rename_desk, set_reader_format
 from csms.billing.money import Currency, format_amount
 from csms.billing.reader_formats import ReaderFormat
 from csms.charging.sites import find_site, list_sites
@@ -59,6 +59,26 @@ def show_list(*, as_json: Json = False) -> None:
             for one, place in zip(desks, places, strict=True)
         ]
         show_table(("name", "site", "reader types", "account", "cash"), rows, right=("cash",))
+
+
+@commands.command()
+def rename(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The desk.")],
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="How it is called from now on.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Give a desk and its cash account another name; its receipts are numbered on."""
+    called = arguments.name(new_name, "desk")
+    with opened() as installation:
+        with installation.database.unit_of_work() as connection:
+            desk = find_desk(connection, name)
+            if not rename_desk(connection, desk.desk_id, called):
+                raise Refusal(f"There is another desk {called}.")
+        if as_json:
+            show_json({"desk_id": desk.desk_id, "name": called})
+            return
+        say(f"The desk {name} is called {called} now.")
 
 
 @commands.command()

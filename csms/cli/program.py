@@ -73,12 +73,12 @@ GROUPS = {
     "messages": Command("csms.cli.messages", "commands", "The message log: search, tail, export."),
     "alarm": Command("csms.cli.alarms", "commands", "What the administrator has to know: list, acknowledge."),
     "ledger": Command("csms.cli.ledger", "commands", "The books: verify, journal, audit."),
-    "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, disable, enable."),
+    "staff": Command("csms.cli.staff", "commands", "People of the portal: add, list, link, desk, disable, enable."),
     "api-key": Command("csms.cli.api_keys", "commands", "Keys of the API: add, list, revoke, scopes."),
-    "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, what their card readers type."),
+    "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, rename, what their card readers type."),
     "firmware": Command("csms.cli.firmware", "commands", "Firmware: add, list, send to a station, campaigns."),
     "diagnostics": Command("csms.cli.diagnostics", "commands", "Files of stations: ask for them, list, save."),
-    "site": Command("csms.cli.sites", "commands", "Sites: add, list."),
+    "site": Command("csms.cli.sites", "commands", "Sites: add, list, rename."),
 }
 
 

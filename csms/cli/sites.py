@@ -1,11 +1,11 @@
-"""`csms site`: add, list."""
+"""`csms site`: add, list, rename."""
 
 from typing import Annotated
 from zoneinfo import available_timezones
 
 import typer
 
-from csms.charging.sites import add_site, list_sites
+from csms.charging.sites import add_site, find_site, list_sites, rename_site
 from csms.cli import arguments
 from csms.cli.opening import opened
 from csms.cli.output import Json, say, show_json, show_table
@@ -36,6 +36,28 @@ def add(
             show_json(added)
             return
         say(f"Added the site {called} ({added.time_zone}).")
+
+
+@commands.command()
+def rename(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The site.")],
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="How it is called from now on.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Give a site another name."""
+    called = arguments.name(new_name, "site")
+    with opened() as installation:
+        with installation.database.unit_of_work() as connection:
+            site = find_site(connection, name)
+            if site is None:
+                raise Refusal(f"There is no site {name}; `csms site list` shows the sites.")
+            if not rename_site(connection, site.site_id, called):
+                raise Refusal(f"There is another site {called}.")
+        if as_json:
+            show_json({"site_id": site.site_id, "name": called, "time_zone": site.time_zone})
+            return
+        say(f"The site {name} is called {called} now.")
 
 
 @commands.command("list")

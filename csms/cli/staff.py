@@ -1,4 +1,4 @@
-"""`csms staff`: add, list, link, disable, enable.
+"""`csms staff`: add, list, link, desk, disable, enable.
 
 Nobody gets a password here: a one-time link lets a person choose one.
 """
@@ -25,6 +25,7 @@ from csms.web.staff import (
     new_login_link,
     normalize_username,
     set_active,
+    set_desk,
     staff_list,
 )
 
@@ -110,6 +111,27 @@ def show_list(*, as_json: Json = False) -> None:
             for one in members
         ]
         show_table(columns, rows)
+
+
+@commands.command()
+def desk(
+    username: Username,
+    name: Annotated[str, typer.Argument(metavar="[DESK]", help="The name of the desk; without it none.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Say at which desk a person works, from now on."""
+    with opened() as installation:
+        desk_id = _desk_id(installation, name) if name else None
+        with installation.database.unit_of_work() as connection:
+            known = set_desk(connection, username, desk_id)
+        if not known:
+            raise Refusal(_unknown(username))
+        login = normalize_username(username)
+        if as_json:
+            show_json({"username": login, "desk": name or None})
+            return
+        say(f"{login} works at the desk {name}." if name else f"{login} works at no desk.")
 
 
 @commands.command()

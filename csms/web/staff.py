@@ -150,6 +150,12 @@ def set_password_hash(connection: Connection, *, staff_id: int, password_hash: s
     connection.execute(update(staff).where(staff.c.id == staff_id).values(password_hash=password_hash))
 
 
+def set_desk(connection: Connection, username: str, desk_id: int | None) -> bool:
+    """Say at which desk a person works, from the next page on; tell whether there is such a person."""
+    wanted = update(staff).where(staff.c.username == normalize_username(username)).values(desk_id=desk_id)
+    return bool(connection.execute(wanted).rowcount)
+
+
 def set_active(connection: Connection, username: str, active: bool) -> bool:  # noqa: FBT001 - the one thing it sets
     """Switch a person on or off; off takes every login and link away at once. Return whether there is such a person."""
     changed = connection.execute(

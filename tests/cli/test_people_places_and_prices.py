@@ -122,3 +122,31 @@ def test_what_staff_cannot_be(csms: Csms) -> None:
     csms("staff", "add", "eva", "--desk", "Nowhere", status=1)
     csms("staff", "disable", "nobody", status=1)
     csms("staff", "link", "nobody", status=1)
+
+
+def test_sites_and_desks_get_other_names(csms: Csms) -> None:
+    csms("site", "add", "Harbour")
+    csms("site", "add", "Pier")
+    csms("desk", "add", "Kiosk", "--site", "Harbour")
+    csms("desk", "add", "Office")
+    assert "called Marina now" in csms("site", "rename", "Harbour", "Marina").out
+    assert csms("desk", "rename", "Kiosk", "Hall", "--json").json["name"] == "Hall"
+    assert [(one["name"], one["site"]) for one in csms("desk", "list", "--json").json] == [
+        ("Hall", "Marina"),
+        ("Office", None),
+    ]
+    assert "another site" in csms("site", "rename", "Marina", " pier", status=1).err
+    assert "another desk" in csms("desk", "rename", "Hall", "OFFICE", status=1).err
+    csms("site", "rename", "Harbour", "X", status=1)
+    csms("desk", "rename", "Kiosk", "X", status=1)
+    csms("desk", "rename", "Hall", " ", status=2)
+
+
+def test_a_person_is_given_another_desk(csms: Csms) -> None:
+    csms("desk", "add", "Kiosk")
+    csms("staff", "add", "maria")
+    assert "at the desk Kiosk" in csms("staff", "desk", "Maria", "Kiosk").out
+    assert csms("staff", "list", "--json").json[0]["desk"] == "Kiosk"
+    assert csms("staff", "desk", "maria", "--json").json == {"username": "maria", "desk": None}
+    csms("staff", "desk", "maria", "Nowhere", status=1)
+    csms("staff", "desk", "eva", "Kiosk", status=1)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from csms.charging import models, overview
 from csms.charging.stations import AddChargePoint, Admitted, Connect, TurnedAway
+from csms.web import staff
 from tests.conftest import settings_for
 from tests.web.portal import PASSWORD, PortalWorld, open_portal
 
@@ -170,3 +171,39 @@ async def test_sites_and_desks_are_added_with_their_accounts(portal: PortalWorld
         assert (await browser.post(path, **fields)).status_code == 422, fields
     await browser.get("/accounts")
     assert "Cash: Desk 2" in browser.text
+
+
+async def test_a_site_and_a_desk_get_other_names_and_the_books_go_on(portal: PortalWorld) -> None:
+    browser = await portal.logged_in("administrator")
+    await browser.get("/sites")
+    await browser.post("/sites/1/rename", new_name="Pier <b>")
+    assert "Renamed" in browser.text
+    await browser.post("/desks/1/rename", new_name="Kiosk")
+    await browser.get("/accounts")
+    assert ("Cash: Kiosk" in browser.text, "Cash: Desk 1" in browser.text) == (True, False)
+    assert "Kiosk" in (await (await portal.logged_in("cashier")).get("/desk")).text
+    await browser.get("/sites")
+    await browser.post("/desks", desk_name="Office", site_id="1")
+    for path, name, why in (
+        ("/desks/2/rename", "kiosk ", "There is a desk with this name already."),
+        ("/sites/1/rename", "", "Please fill this in"),
+    ):
+        response = await browser.post(path, new_name=name)
+        assert (response.status_code, why in browser.text, "Nothing was renamed" in browser.text) == (422, True, True)
+
+
+async def test_a_person_moves_to_a_desk_and_away(portal: PortalWorld) -> None:
+    browser = await portal.logged_in("administrator")
+    assert "You have no desk" in (await browser.get("/desk")).text
+    with portal.database.reading() as connection:
+        member = staff.find_staff(connection, username="administrator")
+    assert member is not None
+    await browser.get("/staff")
+    await browser.post(f"/staff/{member.staff_id}/desk", desk_id="1")
+    assert "The desk is set" in browser.text
+    assert "You have no desk" not in (await browser.get("/desk")).text
+    await browser.get("/staff")
+    await browser.post(f"/staff/{member.staff_id}/desk", desk_id="")
+    assert "You have no desk" in (await browser.get("/desk")).text
+    assert (await browser.post(f"/staff/{member.staff_id}/desk", desk_id="9")).status_code == 422
+    assert (await browser.post("/staff/99/desk", desk_id="1")).status_code == 404

@@ -1,4 +1,4 @@
-"""Staff: who may log in and as what, one-time links for new people and forgotten passwords, and switching off.
+"""Staff: who may log in, as what, at which desk; one-time links for new people and forgotten passwords; switching off.
 
 A link is shown once and stored as a hash. Nobody switches off the last administrator who can log in.
 """
@@ -112,6 +112,23 @@ def _show_link(visit: Visit, name: str, username: str, token: str) -> Response:
 def _origin(visit: Visit) -> str:
     """Return how this browser reaches the portal: without a setting that is the best guess for the link."""
     return f"{visit.request.url.scheme}://{visit.request.url.netloc}"
+
+
+async def move(visit: Visit) -> Response:
+    """Say at which desk a person works, or at none."""
+    form = Form(visit.fields)
+    staff_id, desk_id = visit.path_number("staff_id"), form.number("desk_id")
+    known = {one.desk_id for one in (await visit.read(load_choices)).desks}
+    if not form.valid or (desk_id is not None and desk_id not in known):
+        raise HTTPException(422, "There is no such desk. Nothing was changed.")
+
+    def change(connection: Connection) -> bool:
+        member = staff.find_staff(connection, staff_id=staff_id)
+        return member is not None and staff.set_desk(connection, member.username, desk_id)
+
+    if not await visit.write(change):
+        raise HTTPException(404, "There is no such person.")
+    return visit.go("/staff", done="desk")
 
 
 async def switch(visit: Visit) -> Response:

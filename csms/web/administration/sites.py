@@ -1,8 +1,9 @@
 """Sites and the desks at them. A desk gets its cash account in the ledger when it is added.
 
-Nothing is deleted here: money was taken at a desk, and its account stays.
+Nothing is deleted here: money was taken at a desk, and its account stays. Names may change.
 """
 
+from collections.abc import Callable
 from zoneinfo import available_timezones
 
 import msgspec
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from csms.billing import reports
 from csms.billing.desks import DeskView, set_reader_format
 from csms.billing.desks import add_desk as add_desk_row
+from csms.billing.desks import rename_desk as rename_desk_row
 from csms.billing.reader_formats import READER_FORMATS, ReaderFormat, id_tag_of
 from csms.charging import sites
 from csms.web.administration.choices import load_choices
@@ -20,12 +22,13 @@ from csms.web.forms import Form
 from csms.web.visit import Visit
 
 
-async def show(visit: Visit) -> Response:
-    """List sites and desks."""
-    return await _page(visit, Form({"time_zone": visit.portal.settings.time_zone}), Form())
+async def show(visit: Visit, *, refused: str = "") -> Response:
+    """List sites and desks; where a new name was refused, say why."""
+    empty = Form({"time_zone": visit.portal.settings.time_zone})
+    return await _page(visit, empty, Form(), status=422 if refused else 200, refused=refused)
 
 
-async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int = 200) -> Response:
+async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int = 200, refused: str = "") -> Response:
     choices = await visit.read(load_choices)
     sample = visit.query("sample")
     samples = await visit.read(lambda connection: _samples(connection, sample)) if sample else ()
@@ -37,6 +40,7 @@ async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int =
         desk_form=desk_form,
         zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")),
         done=visit.query("done"),
+        refused=refused,
         formats=READER_FORMATS,
         sample=sample,
         samples=samples,
@@ -93,6 +97,28 @@ async def add_desk(visit: Visit) -> Response:
     if not form.valid:
         return await _page(visit, Form({"time_zone": visit.portal.settings.time_zone}), form, status=422)
     return visit.go("/sites", done="desk")
+
+
+async def rename_site(visit: Visit) -> Response:
+    """Give a site another name."""
+    site_id = visit.path_number("site_id")
+    return await _rename(visit, "site", lambda connection, name: sites.rename_site(connection, site_id, name))
+
+
+async def rename_desk(visit: Visit) -> Response:
+    """Give a desk and its cash account another name."""
+    desk_id = visit.path_number("desk_id")
+    return await _rename(visit, "desk", lambda connection, name: rename_desk_row(connection, desk_id, name))
+
+
+async def _rename(visit: Visit, what: str, rename: Callable[[Connection, str], bool]) -> Response:
+    form = Form(visit.fields)
+    name = form.text("new_name", longest=80)
+    if form.valid and not await visit.write(lambda connection: rename(connection, name)):
+        form.refuse("new_name", f"There is a {what} with this name already.")
+    if not form.valid:
+        return await show(visit, refused=form.error("new_name"))
+    return visit.go("/sites", done="renamed")
 
 
 async def set_reader(visit: Visit) -> Response:
