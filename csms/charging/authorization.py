@@ -11,6 +11,7 @@ import msgspec
 
 from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
 from csms.billing.tariffs import Tariff
+from csms.charging import daily_limit
 from csms.charging.facts import AuthorizationRefusal, AuthorizationStatus
 from csms.charging.pricing import tariff_at
 from csms.charging.working_set import Names, WorkingSet
@@ -143,7 +144,7 @@ def _refusal_of_money(
     least_minor = min((one.least_minor for one in tariffs), default=0)
     if account.available_minor < max(1, least_minor, minimum_credit_minor(account, working_set)):
         return "no credit"
-    left_minor = left_today_minor(account, working_set)
+    left_minor = daily_limit.left_minor(account, working_set)
     if left_minor is not None and left_minor <= 0:
         return "daily limit"
     return None if tariffs else "no tariff"
@@ -164,14 +165,6 @@ def minimum_credit_minor(account: PrepaidAccount, working_set: WorkingSet) -> in
     group = working_set.books.group_of(account)
     own = None if group is None else group.minimum_start_credit_minor
     return working_set.policy.minimum_start_credit_minor if own is None else own
-
-
-def left_today_minor(account: PrepaidAccount, working_set: WorkingSet) -> int | None:
-    """Return what an account may still spend today, running transactions counted; None without a daily limit."""
-    group = working_set.books.group_of(account)
-    if group is None or group.daily_spend_minor is None:
-        return None
-    return group.daily_spend_minor - working_set.spent_today.get(account.account_id, 0)
 
 
 def has_too_many(id_tag: str, account: PrepaidAccount, gone: set[int], working_set: WorkingSet, now: datetime) -> bool:

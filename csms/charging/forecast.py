@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from csms.billing.tariffs import decode_tariff, encode_tariff
-from csms.charging.authorization import left_today_minor
+from csms.charging.daily_limit import most_minor
 from csms.charging.facts import Point, Transaction
 from csms.charging.pricing import cost_of
 from csms.charging.working_set import WorkingSet
@@ -50,10 +50,8 @@ def credit_minor(one: Transaction, working_set: WorkingSet) -> int | None:
         return None
     account = working_set.books.accounts[hold.account_id]
     credit = hold.amount_minor + account.available_minor
-    left_today = left_today_minor(account, working_set)
-    if left_today is None:
-        return credit
-    return min(credit, working_set.transactions[one.transaction_id].cost_minor + max(0, left_today))
+    most = most_minor(one, account, working_set)
+    return credit if most is None else min(credit, most)
 
 
 def cost_after(one: Transaction, more: timedelta, power_w: int, working_set: WorkingSet) -> int:

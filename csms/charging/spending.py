@@ -1,16 +1,20 @@
-"""Reads what an account has running and what it spent today, for the limits of its group. Knows the tables; decides
+"""Reads what an account has running and what it charged today, for the limits of its group. Knows the tables; decides
 nothing.
 """
 
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, union_all
 
+from csms.billing import ledger
 from csms.charging import models
-from csms.charging.facts import Running
+from csms.charging.daily_limit import last_point
+from csms.charging.facts import AFTER_THE_END, Point, Running, Transaction
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Instant, any_of, as_fact
+
+_LONGEST = timedelta(days=31)  # an ended transaction that began longer ago is not looked for in an account's history
 
 _tx = models.charging_transaction.c
 _RUNNING = select(
@@ -22,15 +26,39 @@ _RUNNING = select(
     _tx.started_at,
     func.coalesce(_tx.heard_at, _tx.recorded_at),
 ).where(_tx.state == "open", any_of(_tx.account_id, "keys"))
-_SPENT = (
-    select(_tx.account_id, func.sum(_tx.cost_minor))
-    .where(any_of(_tx.account_id, "keys"), _tx.started_at >= bindparam("midnight", type_=Instant))
-    .group_by(_tx.account_id)
+_MIDNIGHT = bindparam("midnight", type_=Instant)
+_TRANSACTIONS = select(*(_tx["id" if name == "transaction_id" else name] for name in Transaction.__struct_fields__))
+_TODAYS = union_all(
+    _TRANSACTIONS.where(any_of(_tx.account_id, "keys"), _tx.state != "ended"),
+    _TRANSACTIONS.where(
+        any_of(_tx.account_id, "keys"),
+        _tx.started_at >= bindparam("earliest", type_=Instant),
+        _tx.state == "ended",
+        or_(_tx.started_at >= _MIDNIGHT, _tx.ended_at > _MIDNIGHT, _tx.corrected_ended_at > _MIDNIGHT),
+    ),
+)
+# Where the price depends on nothing else, the two readings around midnight say what was drawn before it.
+_reading, _near = models.reading.c, models.reading.alias()
+_OF_IT = and_(
+    _near.c.transaction_id == _tx.id, _near.c.register_wh.is_not(None), _near.c.flags.not_like(f"%{AFTER_THE_END}")
+)
+_LAST = select(func.max(_near.c.happened_at)).where(_OF_IT, _near.c.happened_at <= _MIDNIGHT).scalar_subquery()
+_NEXT = select(func.min(_near.c.happened_at)).where(_OF_IT, _near.c.happened_at > _MIDNIGHT).scalar_subquery()
+_AROUND = (
+    select(_reading.transaction_id, _reading.happened_at, _reading.register_wh)
+    .join_from(models.charging_transaction, models.reading, _reading.transaction_id == _tx.id)
+    .where(
+        any_of(_tx.id, "keys"),
+        _reading.register_wh.is_not(None),
+        _reading.flags.not_like(f"%{AFTER_THE_END}"),
+        _reading.happened_at >= case((_tx.needs_spans, _tx.started_at), else_=func.coalesce(_LAST, _tx.started_at)),
+        _reading.happened_at <= func.coalesce(_NEXT, _MIDNIGHT),
+    )
 )
 
 
 def load(connection: Connection, names: Names, working_set: WorkingSet, now: datetime) -> None:
-    """Read the open transactions of the accounts that may begin one, and today's cost where a group limits it."""
+    """Read the open transactions of the accounts that may begin one, and today's where a group limits their cost."""
     accounts = working_set.books.accounts
     if names.tariffs and accounts:
         for row in connection.execute(_RUNNING, {"keys": sorted(accounts)}):
@@ -38,8 +66,22 @@ def load(connection: Connection, names: Names, working_set: WorkingSet, now: dat
             working_set.running.setdefault(one.account_id, []).append(one)
     limited = [one.account_id for one in accounts.values() if _is_limited(one.group_id, working_set)]
     if limited:
-        spent = connection.execute(_SPENT, {"keys": sorted(limited), "midnight": _midnight(now, working_set)})
-        working_set.spent_today = {account_id: int(amount_minor) for account_id, amount_minor in spent}
+        working_set.midnight = _midnight(now, working_set)
+        _load_todays(connection, limited, working_set.midnight, working_set)
+
+
+def _load_todays(connection: Connection, accounts: list[int], midnight: datetime, working_set: WorkingSet) -> None:
+    parameters = {"keys": sorted(accounts), "midnight": midnight, "earliest": midnight - _LONGEST}
+    todays = [Transaction(*row) for row in connection.execute(_TODAYS, parameters)]
+    for one in todays:
+        if one.account_id is not None:
+            working_set.todays.setdefault(one.account_id, []).append(one)
+    corrected = {one.transaction_id for one in todays if one.corrected_ended_at is not None}
+    ledger.load_billed(connection, corrected - working_set.books.billed.keys(), working_set.books)
+    over = [one.transaction_id for one in todays if one.started_at < midnight < last_point(one).at]
+    if over:
+        for transaction_id, at, register_wh in connection.execute(_AROUND, {"keys": over, "midnight": midnight}):
+            working_set.points_at_midnight.setdefault(transaction_id, []).append(Point(at, register_wh))
 
 
 def _is_limited(group_id: int | None, working_set: WorkingSet) -> bool:
@@ -49,4 +91,4 @@ def _is_limited(group_id: int | None, working_set: WorkingSet) -> bool:
 
 def _midnight(now: datetime, working_set: WorkingSet) -> datetime:
     zone = ZoneInfo(working_set.policy.time_zone)
-    return datetime.combine(now.astimezone(zone).date(), time(), tzinfo=zone)
+    return datetime.combine(now.astimezone(zone).date(), time(), tzinfo=zone).astimezone(UTC)

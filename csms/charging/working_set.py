@@ -98,9 +98,9 @@ class WorkingSet:
     smart_charging: dict[int, SmartCharging] = field(default_factory=dict)  # where limits go on without a link
     station_groups_of: dict[int, set[int]] = field(default_factory=dict)  # by account group, where it is limited
     running: dict[int, list[Running]] = field(default_factory=dict)  # by account
-    spent_today: dict[int, int] = field(
-        default_factory=dict
-    )  # by account whose group has a daily limit, in minor units
+    midnight: datetime | None = None  # the day's first, where a group limits what is spent in a day
+    todays: dict[int, list[Transaction]] = field(default_factory=dict)  # of those accounts, unfinished or ended today
+    points_at_midnight: dict[int, list[Point]] = field(default_factory=dict)  # of those that ran over it
     points: dict[int, list[Point]] = field(default_factory=dict)  # of transactions whose price depends on them
     settings: dict[int, dict[str, Setting]] = field(default_factory=dict)  # by charge point and case-folded key
     charging_at: set[int] = field(default_factory=set)  # charge points with settings that have an open transaction
