@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from msgspec import to_builtins
+from msgspec.json import encode as encode_json
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -33,13 +34,15 @@ from sqlalchemy import (
     event,
     func,
     select,
-    text,
     tuple_,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 Fact = TypeVar("Fact")
 
@@ -197,8 +200,38 @@ def _sqlite_engine(url: str, begin: str, timeout_s: int, pragmas: tuple[str, ...
 
 
 def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """Return ``column IN (:name)``, to be bound to a list of any length; the statement is compiled once."""
-    return column.in_(bindparam(name, expanding=True))
+    """Return what tells whether a column is in a list, of any length, that is bound to `name`.
+
+    The list is one parameter: the text of the statement stays the same, and both drivers have it prepared.
+    """
+    return cast("ColumnElement[bool]", _IsIn(column, bindparam(name, type_=_Keys())))
+
+
+class _Keys(UserDefinedType[Any]):
+    """A list as one parameter: JSON on SQLite, an array on PostgreSQL."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ANN401 - the base's signature
+        return (lambda keys: encode_json(list(keys)).decode()) if dialect.name == "sqlite" else list
+
+
+class _IsIn(FunctionElement[Any]):
+    """A column, and the list that it may be in."""
+
+    inherit_cache = True
+
+
+@compiles(_IsIn, "sqlite")
+def _in_json(element: _IsIn, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - the compiler's own
+    column, keys = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - of compiled parts
+
+
+@compiles(_IsIn, "postgresql")
+def _in_array(element: _IsIn, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - the compiler's own
+    column, keys = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} = ANY ({keys})"
 
 
 class Many:
@@ -261,13 +294,15 @@ class _Prepared:
         self.positional = positional
 
 
+_TAKE_IDS = "UPDATE id_sequence SET next_id = next_id + ? WHERE name = ? RETURNING next_id"  # SQLite's own
+
+
 def take_ids(connection: Connection, sequence: Sequence, count: int) -> list[int]:
     """Take `count` numbers that nobody else gets. Gaps are possible, repeats are not."""
     if connection.dialect.name == "postgresql":
         statement = select(sequence.next_value()).select_from(func.generate_series(1, count))
         return list(connection.execute(statement).scalars())
-    statement_text = text("UPDATE id_sequence SET next_id = next_id + :count WHERE name = :name RETURNING next_id")
-    end = cast("int", connection.execute(statement_text, {"count": count, "name": sequence.name}).scalar_one())
+    end = cast("int", connection.exec_driver_sql(_TAKE_IDS, (count, sequence.name)).scalar_one())
     return list(range(end - count, end))
 
 
@@ -325,3 +360,18 @@ def is_storage_failure(error: Exception) -> bool:
 def as_fact(kind: type[Fact], row: Iterable[Any], *more: object) -> Fact:
     """Make a typed fact of a row whose columns were selected in the order of its fields."""
     return kind(*row, *more)
+
+
+def tables_that_refer(connection: Connection, table: Table, row_id: int) -> set[str]:
+    """Return the names of the tables in which a row refers by a foreign key to the row of `table` with this id."""
+    refers = (
+        (other, column)
+        for other in metadata.tables.values()
+        for column in other.columns
+        if any(key.column is table.c.id for key in column.foreign_keys)
+    )
+    return {
+        other.name
+        for other, column in refers
+        if connection.execute(select(column).where(column == row_id).limit(1)).first() is not None
+    }
