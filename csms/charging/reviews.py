@@ -16,7 +16,7 @@ from csms.billing.tariffs import encode_tariff
 from csms.charging import closing
 from csms.charging.defects import DEFECT
 from csms.charging.facts import AlarmOver, Register, Resolution, StoredReview, Transaction
-from csms.charging.pricing import charge_for, tariff_at
+from csms.charging.pricing import charge_for, tariff_at_start
 from csms.charging.transactions import StopTransaction, end
 from csms.charging.working_set import Names, WorkingSet
 
@@ -289,19 +289,27 @@ def _assign(
     account = _account(asked, working_set)
     assert account is not None, "the card was checked before"
     ended = _made_of(item, asked, working_set, now) if one is None else _ended(one, asked, now)
-    tariff_json = ended.tariff_json
-    if not tariff_json:
-        tariff = tariff_at(ended.charge_point_id, ended.connector_id, account.group_id, ended.started_at, working_set)
-        tariff_json = "" if tariff is None else encode_tariff(tariff)
-        tariff_id = None if tariff is None else tariff.tariff_id
-        ended = msgspec.structs.replace(
-            ended, needs_spans=tariff is not None and tariff.needs_spans, tariff_id=tariff_id
-        )
-    ended = msgspec.structs.replace(ended, account_id=account.account_id, tariff_json=tariff_json)
+    ended = _priced_for(account, ended, working_set)
     hold = place_hold(ended.transaction_id, account.account_id, 0, now)
     points = working_set.points.get(ended.transaction_id, [])
     ended, money = closing.charge_with(ended, hold, points, working_set, now, asked.actor)
     return ended, (ended, hold, *money)
+
+
+def _priced_for(account: PrepaidAccount, one: Transaction, working_set: WorkingSet) -> Transaction:
+    """Return the transaction with the tariff that the payer's start would have had: another group has other prices."""
+    told = (one.charge_point_id, one.connector_id, account, one.started_at, working_set, one.recorded_at)
+    tariff, odd = tariff_at_start(*told)
+    if tariff is None:
+        return msgspec.structs.replace(one, account_id=account.account_id)
+    return msgspec.structs.replace(
+        one,
+        account_id=account.account_id,
+        tariff_json=encode_tariff(tariff),
+        tariff_id=tariff.tariff_id,
+        needs_spans=tariff.needs_spans,
+        flags=one.flags if odd in one.flags else closing.join(one.flags, odd),
+    )
 
 
 def _match(

@@ -2,11 +2,15 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
-from csms.charging import verification
+from csms import clock
+from csms.billing import account_groups, price_lists
+from csms.charging import models, verification
 from csms.charging.doubts import DoubtCharge, Doubted, NotDoubted
 from csms.charging.reviews import NotResolved, Resolved, ResolveReview
 from tests.support.world import CARD, World
@@ -257,6 +261,24 @@ async def test_a_decision_without_what_it_needs_changes_nothing(
     await _implausible(world)
     assert await _decide(world, decision, **more) == NotResolved(reason)  # type: ignore[arg-type]
     assert world.card().held_minor > 0
+
+
+async def test_energy_assigned_to_a_card_costs_what_its_own_group_pays_at_the_place(world: World) -> None:
+    with world.database.unit_of_work() as connection:
+        new = price_lists.NewTariff("Staff", Decimal("0.10"), Decimal(0), 0, Decimal(20))
+        assert isinstance(price_lists.add_tariff(connection, new, clock.now()), price_lists.PriceList)
+        group = account_groups.add_account_group(connection, "Staff", account_groups.AccountLimits(), clock.now())
+        account_groups.put_account(connection, world.card().account_id or 0, group)
+        assigned = {"tariff_name": "Staff", "account_group_id": group, "created_at": clock.now()}
+        connection.execute(insert(models.tariff_assignment), assigned)
+    async with world.station() as peer:
+        number = (await peer.start("STRANGER", 0, world.at(0)))["transactionId"]
+        await peer.read(number, world.at(10), 6000)
+        await peer.stop(number, 10_000, world.at(30))
+    assert isinstance(await _decide(world, "assign", id_tag=CARD), Resolved)
+    assert world.transaction(number).cost_minor == 100
+    assert world.card().balance_minor == 1900
+    _nothing_is_wrong(world)
 
 
 async def test_energy_cannot_be_assigned_to_a_card_that_nobody_has(world: World) -> None:
