@@ -7,7 +7,7 @@ The books compute every running total themselves: nobody sets a balance.
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar
@@ -178,6 +178,16 @@ class Decision(msgspec.Struct, Generic[Outcome], frozen=True):
 def input_hash(*content: object) -> str:
     """Hash what a repeated input must have in common with the first one."""
     return blake2b(repr(content).encode(), digest_size=16).hexdigest()
+
+
+_NOT_CONTENT = frozenset({"key", "form_key", "actor", "limits"})  # by what it is known, who asks, what is allowed then
+
+
+def content_hash(kind: str, asked: msgspec.Struct) -> str:
+    """Hash all that an input says, so that a key that comes again with anything else is found out."""
+    names = (name for name in asked.__struct_fields__ if name not in _NOT_CONTENT)
+    values = [getattr(asked, name) for name in names]
+    return input_hash(kind, *(one.astimezone(UTC).isoformat() if isinstance(one, datetime) else one for one in values))
 
 
 def normalize_id_tag(text: str) -> str:

@@ -23,6 +23,7 @@ from csms.billing.books import (
     MoneyNames,
     NewAccount,
     Transfer,
+    content_hash,
     input_hash,
     is_id_tag,
     normalize_id_tag,
@@ -148,7 +149,7 @@ class ChangeCardState(msgspec.Struct, frozen=True):
 
 def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refused]:
     """Book a top-up once: debit where the money is, credit the prepaid account."""
-    content = input_hash("top up", asked.id_tag, asked.amount_minor, asked.source_account_id)
+    content = content_hash("top up", asked)
     account = books.account_of(asked.id_tag)
     if (before := books.entries.get(asked.entry_key)) is not None:
         if before.input_hash != content or account is None:
@@ -170,7 +171,7 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
 
 def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked | Refused]:
     """Open an account for a card, active at once, with its first credit."""
-    content = input_hash("issue", asked.id_tag, asked.credit_minor, asked.source_account_id)
+    content = content_hash("issue", asked)
     if (before := books.entries.get(asked.entry_key)) is not None:
         if before.input_hash != content:
             return Decision(Refused("key used before"))

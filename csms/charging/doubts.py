@@ -17,7 +17,7 @@ IN_DOUBT = "charge in doubt"
 LONGEST_REASON = 200
 _LONGEST_EXPLANATION = 300
 
-NotDoubtedReason = Literal["unknown transaction", "not ended", "waits already", "reason missing"]
+NotDoubtedReason = Literal["unknown transaction", "not ended", "waits already", "reason missing", "form used before"]
 
 
 class DoubtCharge(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class DoubtCharge(msgspec.Struct, frozen=True):
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.transaction_ids.add(self.transaction_id)
-        names.parked_keys.add(self.key)
+        names.review_keys.add(self.key)
 
 
 class Doubted(msgspec.Struct, frozen=True):
@@ -65,8 +65,10 @@ def doubt(asked: DoubtCharge, working_set: WorkingSet, _now: datetime) -> Decisi
         return Decision(NotDoubted("unknown transaction"))
     if one.state != "ended":
         return Decision(NotDoubted("not ended"))
-    if asked.key in working_set.parked:
-        return Decision(Doubted(asked.key))
+    before = working_set.review_items.get(asked.key) or working_set.reviews.get(asked.key)
+    if before is not None:
+        same = msgspec.json.decode(before.evidence_json, type=_Evidence).reason == asked.reason.strip()
+        return Decision(Doubted(asked.key) if same else NotDoubted("form used before"))
     if closing.waits(one):
         return Decision(NotDoubted("waits already"))
     reason = asked.reason.strip()

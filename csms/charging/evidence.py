@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.books import normalize_id_tag
 from csms.charging import models
-from csms.charging.facts import Register, StoredReview
+from csms.charging.facts import Register, Resolution, StoredReview
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of, as_fact
 
@@ -58,9 +58,10 @@ _RESOLVE = Many(
         resolved_by=bindparam("b_actor"),
         form_key=bindparam("b_form_key"),
         transaction_id=bindparam("b_transaction_id"),
+        input_hash=bindparam("b_input_hash"),
         resolved_at=bindparam("b_resolved_at"),
     ),
-    ["b_key", "b_decision", "b_reason", "b_actor", "b_form_key", "b_transaction_id", "b_resolved_at"],
+    [f"b_{name}" for name in (*Resolution.__struct_fields__, "resolved_at")],
 )
 
 
@@ -152,8 +153,7 @@ def load_overtaken(connection: Connection, names: Names, working_set: WorkingSet
 def write(connection: Connection, working_set: WorkingSet, now: datetime) -> None:
     """Write decisions, meters, traits and the ends of alarms."""
     resolved = sorted(working_set.resolutions.values(), key=lambda one: one.key)
-    rows = [(one.key, one.decision, one.reason, one.actor, one.form_key, one.transaction_id, now) for one in resolved]
-    _RESOLVE.execute(connection, rows)
+    _RESOLVE.execute(connection, [(*msgspec.structs.astuple(one), now) for one in resolved])
     if working_set.broken_chains:
         connection.execute(_BREAK, {"keys": sorted(working_set.broken_chains)})
     registers = [working_set.registers[key] for key in sorted(working_set.changed_registers)]

@@ -192,6 +192,7 @@ class StoredReview(msgspec.Struct, frozen=True):
     resolved_at: datetime | None
     decision: str | None
     form_key: str | None
+    input_hash: str | None
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -203,6 +204,7 @@ class Resolution(msgspec.Struct, frozen=True):
     actor: str
     form_key: str | None = None
     transaction_id: int | None = None  # that the item turned out to be about
+    input_hash: str | None = None
 
 
 class Register(msgspec.Struct, frozen=True):

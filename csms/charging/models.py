@@ -285,6 +285,7 @@ review_item = Table(
     Column("reason", String(300), nullable=True),
     Column("resolved_by", String(100), nullable=True),
     Column("form_key", String(100), nullable=True),  # of the form that decided, to know its repetition
+    Column("input_hash", String(32), nullable=True),  # of what it said, to know another one under its key
     Index("ix_review_item_transaction", "transaction_id"),
 )
 

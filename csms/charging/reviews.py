@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from csms.billing.books import Audit, Billed, Decision, PrepaidAccount, normalize_id_tag
+from csms.billing.books import Audit, Billed, Decision, PrepaidAccount, content_hash, normalize_id_tag
 from csms.billing.prepaid import adjust, place_hold, void_hold
 from csms.billing.tariffs import encode_tariff
 from csms.charging import closing
@@ -124,9 +124,8 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
     one = None if item.transaction_id is None else working_set.transactions.get(item.transaction_id)
     known = working_set.resolutions.get(asked.key)
     if known is not None or item.resolved_at is not None:
-        form_key = item.form_key if known is None else known.form_key
-        decision = item.decision if known is None else known.decision
-        if form_key != asked.form_key or decision != asked.decision:
+        before: StoredReview | Resolution = item if known is None else known
+        if (before.form_key, before.input_hash) != (asked.form_key, content_hash("review", asked)):
             return Decision(NotResolved("resolved already"))
         cost_minor = 0 if one is None else _taken(one, working_set)
         transaction_id = item.transaction_id if known is None else known.transaction_id
@@ -140,7 +139,8 @@ def resolve(asked: ResolveReview, working_set: WorkingSet, now: datetime) -> Dec
     if asked.decision == "correct" and one is not None and not closing.waits(one):
         cost_minor, intents = _adjusted(asked, one, working_set, now)
     transaction_id = item.transaction_id if after is None else after.transaction_id
-    told = Resolution(asked.key, asked.decision, asked.reason.strip(), asked.actor, asked.form_key, transaction_id)
+    reason, content = asked.reason.strip(), content_hash("review", asked)
+    told = Resolution(asked.key, asked.decision, reason, asked.actor, asked.form_key, transaction_id, content)
     outcome = Resolved(asked.key, asked.decision, transaction_id, cost_minor)
     return Decision(outcome, (*intents, told, _audit(asked, transaction_id), AlarmOver(closing.alarm_key(asked.key))))
 

@@ -37,6 +37,7 @@ _NOT_DOUBTED: dict[doubts.NotDoubtedReason, str] = {
     "unknown transaction": "There is no such transaction; `csms transaction list` shows them.",
     "not ended": "The transaction has not ended yet.",
     "waits already": "The transaction waits for a decision already; `csms review list` shows it.",
+    "form used before": "This key was used before with another reason. Use a new key.",
     "reason missing": f"Say why with --reason, in up to {doubts.LONGEST_REASON} characters.",
 }
 _WRONG_ARGUMENTS = {"reason missing", "energy missing", "energy too much", "end not possible", "too much said"}

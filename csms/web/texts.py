@@ -86,6 +86,7 @@ WORDS: dict[str, str] = {
     "too much said": "This decision takes less than was given.",
     "not ended": "The transaction has not ended yet.",
     "waits already": "The transaction waits for a decision already.",
+    "form used before": "This form was sent before with another reason. Please begin again.",
     # purposes of charging profiles
     "ChargePointMaxProfile": "Limit of the whole station",
     "TxDefaultProfile": "Default for every transaction",

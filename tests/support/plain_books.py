@@ -31,7 +31,8 @@ def amount_of(form: PaidForm) -> int:
 
 def content_of(form: PaidForm) -> tuple[Any, ...]:
     """Return what a form that comes again under its key must have in common with the first one."""
-    return type(form), form.id_tag, amount_of(form), form.source_account_id
+    besides = {"key", "actor", "limits"}
+    return type(form), *(getattr(form, name) for name in form.__struct_fields__ if name not in besides)
 
 
 class PlainBooks:
