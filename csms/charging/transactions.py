@@ -132,8 +132,10 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         account = working_set.books.account_of(one.id_tag)
         stored = answer(one.authorization_status, None, account, working_set, now)
         return Decision(Started(known, stored, repeated=True))
-    orphans = [one for one in working_set.unfinished(said.charge_point_id) if one.connector_id == said.connector_id]
-    gap_flag, intents = ("", []) if orphans else _gap(said, working_set)  # what an orphan drew is not missing
+    here = [one for one in working_set.unfinished(said.charge_point_id) if one.connector_id == said.connector_id]
+    later = [one for one in here if one.state == "open" and _is_before(said, one, now)]
+    orphans = [one for one in here if one not in later]
+    gap_flag, intents = ("", []) if here else _gap(said, working_set)  # what an orphan drew is not missing
     for orphan in orphans:
         if orphan.state == "open":
             intents += closing.overtaken(orphan, said.meter_start_wh)
@@ -143,13 +145,21 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         said.charge_point_id, said.connector_id, account, said.happened_at, working_set, now
     )
     one = _begin(said, verdict, tariff, (gap_flag, price_flag), working_set, now)
-    intents.append(one)
+    intents += closing.overtaken(one, min(each.meter_start_wh for each in later)) if later else (one,)
     if account is not None:
         pays = verdict.status == "Accepted" and tariff is not FREE
         least_minor = 0 if tariff is None else tariff.least_minor
         wanted = max(least_minor, minimum_credit_minor(account, working_set)) if pays else 0
         intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
     return Decision(Started(one.transaction_id, verdict), tuple(intents))
+
+
+def _is_before(said: StartTransaction, one: Transaction, now: datetime) -> bool:
+    """Tell whether a start that comes late, out of a queue, was there before a transaction that goes on: by its time
+    and, since a clock may have been set back meanwhile, by its meter. It is over then, and not that other one.
+    """
+    is_earlier = said.happened_at < one.started_at and said.meter_start_wh <= one.meter_start_wh
+    return is_earlier and now - said.happened_at > _LATE_AFTER
 
 
 def _begin(

@@ -281,6 +281,24 @@ async def test_a_late_stop_that_reaches_into_the_next_transaction_charges_nothin
     _stands(world, balance=2000 - (105 + 20 + 50) - one.cost_minor, settled=2)
 
 
+async def test_a_queued_start_from_before_the_one_that_goes_on_takes_its_own_money_and_not_its_place(
+    world: World,
+) -> None:
+    await world.issue_card(OTHER, 2000)
+    async with world.station() as peer:
+        live = await peer.start(CARD, 3000, world.at(55))
+        for _ in range(2):
+            queued = await peer.start(OTHER, 0, world.at(5))
+        await peer.read(live["transactionId"], world.at(58), 3500)
+        assert world.transaction(live["transactionId"]).state == "open"
+        assert world.transaction(live["transactionId"]).energy_wh == 500
+        await _stop_twice(peer, queued["transactionId"], 2500, world.at(35))
+        assert _waiting(world) == []
+        await _stop_twice(peer, live["transactionId"], 4000, world.at(59))
+    _stands(world, balance=2000 - (35 + 8 + 50), settled=2)
+    _stands(world, balance=2000 - (88 + 60 + 50), settled=2, card=OTHER)
+
+
 async def test_a_start_from_before_any_price_costs_what_applies_when_it_is_told(world: World) -> None:
     with world.database.unit_of_work() as connection:
         connection.execute(update(money_models.tariff).values(valid_from=world.start_of_time - timedelta(days=1)))

@@ -329,3 +329,44 @@ def test_a_start_from_before_any_price_costs_what_it_costs_when_it_is_told(count
     assert counter.balance() == 2000 - 70
     assert "no price at its time" in counter.transaction(1).flags
     assert counter.violations() == []
+
+
+@pytest.mark.parametrize("stop_comes", [True, False])
+def test_a_queued_start_from_before_the_one_that_goes_on_takes_nobody_over(
+    counter: Counter, *, stop_comes: bool
+) -> None:
+    counter.tariff(PLAIN)
+    queued = counter.start("BB", 0)
+    counter.wait(hours=1)
+    its_stop = counter.stop(2, 2500, "BB")
+    counter.wait(hours=1)
+    counter.run(counter.start("AA", 3000))
+    counter.wait(minutes=5)
+    counter.run(counter.read(1, 4000))
+    counter.run(queued)
+    counter.run(queued)
+    assert (counter.transaction(1).state, counter.transaction(2).state) == ("open", "orphaned")
+    if stop_comes:
+        counter.run(its_stop)
+        assert counter.queue() == []
+    counter.wait(minutes=5)
+    counter.run(counter.read(1, 5000))
+    one = counter.transaction(1)
+    assert (one.energy_wh, one.guard_at is None) == (2000, False), "it is guarded as before"
+    counter.run(counter.stop(1, 5500))
+    assert counter.balance("AA") == 2000 - 50 - 88 - 20
+    if not stop_comes:
+        (item,) = counter.queue()
+        counter.run(counter.decide(item.key, "correct", 2500))
+    assert counter.balance("BB") == 2000 - 50 - 88 - (120 if stop_comes else 0)
+    assert (counter.queue(), counter.violations()) == ([], [])
+
+
+def test_a_start_by_a_clock_that_was_set_back_takes_over_the_one_before_it(counter: Counter) -> None:
+    counter.tariff(PLAIN)
+    counter.run(counter.start("AA", 1000))
+    counter.wait(minutes=30)
+    counter.run(counter.read(1, 3000))
+    set_back = msgspec.structs.replace(counter.start("BB", 3000), happened_at=counter.now - timedelta(hours=1))
+    counter.run(set_back)
+    assert (counter.transaction(1).state, counter.transaction(2).state) == ("orphaned", "open")
