@@ -1,13 +1,17 @@
 """Processes of the benchmark's own: ports for them, waiting until they listen, ending them and nothing else."""
 
+import itertools
+import os
 import resource
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _POLL_S = 0.02
+_LOWEST_PORT, _PORTS = 10_000, 20_000
+_ports = itertools.count()
 
 
 class BenchError(Exception):
@@ -15,14 +19,20 @@ class BenchError(Exception):
 
 
 def free_port() -> int:
-    """Return a port of this machine on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of this machine on which nobody listens, for a server that is started a moment later, or again.
+
+    It is none of those that the system gives to connections by itself: one of these may be taken whenever the server is
+    not there, even by somebody who tries to reach it. Processes that run at the same time look in places of their own.
+    """
+    for _ in range(_PORTS):
+        port = _LOWEST_PORT + (os.getpid() * 10 + next(_ports)) % _PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchError("no port of this machine is free.")
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 30) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 120) -> None:
     """Return when `process` listens on `port`."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -158,6 +158,7 @@ def settings_for(database_url: str, tmp_path: Path, **changes: object) -> Settin
         "portal_port": 0,
         "command_poll_s": 0.1,
         "settings_check_interval_s": 0,  # tests that look at the settings of stations switch it on
+        "statement_timeout_s": 60,  # a busy machine takes its time; tests of a database that fails say a second
         "max_calls_per_s": 100_000,
         "max_failed_handshakes_per_min": 1000,
         "minimum_security_profile": 0,  # tests of the security of the link raise it

@@ -1,6 +1,10 @@
 """The hard cases of the credit guard, played small: that each lands, within the bound that the sessions assert."""
 
+import pytest
+
 from bench import guard_cases
+
+pytestmark = pytest.mark.timeout(1200)  # they compute all the time, and a machine may do so for others beside
 
 LINK_AND_CLOCK_CENTS = 4  # what slow links, whole seconds and a step in power cost where nothing else is wrong
 

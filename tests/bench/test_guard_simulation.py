@@ -1,7 +1,11 @@
 """The simulations of the credit guard and of lost links, played small: that they work and repeat."""
 
+import pytest
+
 from bench import guard_link_loss, guard_simulation
 from bench.guard_parts import Car
+
+pytestmark = pytest.mark.timeout(1200)  # they compute all the time, and a machine may do so for others beside
 
 
 def test_a_car_takes_the_energy_under_its_line_of_power() -> None:

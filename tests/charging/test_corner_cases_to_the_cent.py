@@ -305,7 +305,7 @@ async def test_a_start_from_before_any_price_costs_what_applies_when_it_is_told(
     behind = -400 * 24 * 60
     async with world.station() as peer:
         started = await peer.start(CARD, 0, world.at(behind))
-        assert await peer.start(CARD, 0, world.at(behind)) == started
+        assert (await peer.start(CARD, 0, world.at(behind)))["transactionId"] == started["transactionId"]
         await _stop_twice(peer, started["transactionId"], 1000, world.at(behind + 10))
     assert "no price at its time" in world.transaction(started["transactionId"]).flags
     _stands(world, balance=2000 - (35 + 20 + 50), settled=1)

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from bench.processes import free_port
 from chargepoint_sim import Clock, Station, ac
 from chargepoint_sim.car import Car
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.chargepoint_sim.conftest import QUICK
-from tests.cli.program import running
-from tests.support.postgresql import free_port
+from tests.cli.program import ROOT, running
 
 KEY = "000102030405060708090a0b0c0d0e0f10111213"
 TAG = "04A1B2C3D4"
@@ -39,6 +39,7 @@ class Installed:
             "CSMS_MAXIMUM_POWER_KW": "100000",  # the simulated car charges 600 times faster than a car
             "CSMS_OCPP_PORT": str(self.ocpp_port),
             "CSMS_PORTAL_PORT": str(self.portal_port),
+            "PYTHONPATH": str(ROOT),
         }
 
     def csms(self, *words: str) -> str:

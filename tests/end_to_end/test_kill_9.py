@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 import csms
+from bench.processes import free_port
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.prepaid import Booked, IssueCard, TopUp
 from csms.charging.stations import AddChargePoint
 from csms.installation import Installation, open_installation
 from tests.conftest import settings_for
 from tests.support.ledger import ledger, violations
-from tests.support.postgresql import free_port
 from tests.support.stubborn import Stubborn
 from tests.support.waiting import until
 from tests.support.world import add_tariff, open_world
@@ -160,10 +160,10 @@ async def test_a_server_killed_at_any_moment_ends_in_the_ledger_of_an_undisturbe
     installation = open_installation(settings_for(sqlite_url, tmp_path))
     furnish(installation)
     server = Server(sqlite_url, tmp_path)
-    await server.start()
     chance = random.Random(seed)
     total, done = len(done), []
     try:
+        await server.start()
         url = f"ws://127.0.0.1:{server.port}/ocpp/"
         stations, _ = await asyncio.gather(
             history(url, Cashier(installation), random.Random(seed), done),

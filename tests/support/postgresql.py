@@ -1,18 +1,15 @@
 """A PostgreSQL cluster of our own on a free loopback port, for the tests and for nothing else."""
 
-import itertools
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
-_LOWEST_PORT, _PORTS = 10_000, 20_000
-_ports = itertools.count()
+from bench.processes import free_port
+
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
 
@@ -93,17 +90,3 @@ def new_folder() -> Path:
     memory = Path("/dev/shm")
     parent = memory if os.access(memory, os.W_OK) else None
     return Path(tempfile.mkdtemp(prefix="csms-postgresql-", dir=parent))
-
-
-def free_port() -> int:
-    """Return a loopback port that is free, for a server that is started a moment later and perhaps again and again.
-
-    It is none of those that the system gives to connections by itself: one of these may be taken whenever the server is
-    not there, even by somebody who tries to reach it. Processes that run at the same time look in places of their own.
-    """
-    for _ in range(_PORTS):
-        port = _LOWEST_PORT + (os.getpid() * 10 + next(_ports)) % _PORTS
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
