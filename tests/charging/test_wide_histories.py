@@ -147,6 +147,44 @@ class WideHistories(WideWorld):
 
     @rule(
         station=stations,
+        connector=st.integers(1, 2),
+        tag=st.sampled_from(CARDS),
+        register=st.sampled_from([None, 0, 100_000]),
+        drawn_wh=st.lists(st.sampled_from([0, 30, 90, 700, 4000]), min_size=1, max_size=3),
+        minutes=st.sampled_from([1, 20, 45]),
+        told_late=st.booleans(),
+    )
+    def whole_session(
+        self,
+        station: int,
+        connector: int,
+        tag: str,
+        register: int | None,
+        drawn_wh: list[int],
+        minutes: int,
+        *,
+        told_late: bool,
+    ) -> None:
+        """A car comes, charges and leaves as cars do, on a meter that goes on from where it stood."""
+        self._run(0)
+        meter = self.meters.get((station, connector), 0) if register is None else register
+        known = set(self.running)
+        self._starts(station, connector, tag, meter, self._text(0))
+        self._run(1)
+        begun = set(self.running) - known
+        for drawn in drawn_wh:
+            self.now += timedelta(minutes=minutes)
+            meter += drawn
+            for key in begun:
+                self._reads(station, connector, key, (self._text(0), samples(meter, None, None)))
+        self.meters[station, connector] = meter
+        text = self._text(0)
+        self.now += timedelta(hours=5) if told_late else timedelta(0)
+        for key in begun:
+            self._stops(station, key, None, meter, text, None)
+
+    @rule(
+        station=stations,
         data=st.data(),
         id_tag=st.none() | id_tags,
         meter=registers,
@@ -168,12 +206,14 @@ class WideHistories(WideWorld):
         said = StatusNotification(ConnectorStatus(station, connector, status, "NoError", "", "", at), at)
         self._do(lambda _: said)
 
+    @precondition(lambda self: self.has_begun)
     @rule(station=stations, data=st.data(), back=seconds)
     def unplug(self, station: int, data: st.DataObject, back: int) -> None:
         """A station with a display tells that a car is gone."""
         key, text = data.draw(st.sampled_from([one for one in self.ids if one > 0])), self._text(back)
         self._do(lambda now: ConnectorUnplugged(station, key, read_timestamp(text, now).happened_at))
 
+    @precondition(lambda self: self.has_begun)
     @rule(station=stations, serial=st.sampled_from(["", "other"]), back_to_zero=st.booleans())
     def boot(self, station: int, serial: str, *, back_to_zero: bool) -> None:
         """A station starts again, perhaps with another meter, perhaps one that counts from zero again."""
@@ -182,12 +222,14 @@ class WideHistories(WideWorld):
             here = {key: one for key, (one, _) in self.running.items() if one.charge_point_id == station}
             self.running.update({key: (one, 0) for key, one in here.items()})
 
+    @precondition(lambda self: self.has_begun)
     @rule(station=stations, there=st.booleans())
     def link(self, station: int, *, there: bool) -> None:
         """A station connects, or its connection ends."""
         opened, gone = Open(station, "c", "n", "::1", "ocpp1.6"), Disconnect(station, "c", self.now)
         self._wish(opened if there else gone)
 
+    @precondition(lambda self: self.has_begun)
     @rule(station=stations, state=st.sampled_from(["accepted", "rejected", "timed out", "failed"]), late=st.booleans())
     def answer(self, station: int, state: Any, *, late: bool) -> None:
         """The next command is sent, and the station takes it, refuses it, or says nothing."""
@@ -197,6 +239,7 @@ class WideHistories(WideWorld):
             said = None if state in {"timed out", "failed"} else f'{{"status":"{state.title()}"}}'
             self._wish(AnswerCommand(claimed.command_id, claimed.attempts, state, said, is_late=late))
 
+    @precondition(lambda self: self.has_begun)
     @rule(transaction_id=st.integers(1, 6), lag_ms=st.sampled_from([50, 5000]))
     def look(self, transaction_id: int, lag_ms: int) -> None:
         """The alarm clock rings."""
@@ -283,6 +326,7 @@ class WideHistories(WideWorld):
             else:
                 assignments.assign(connection, name, scope, self.now)
 
+    @precondition(lambda self: self.has_begun)
     @rule(
         data=st.data(),
         decision=st.sampled_from(reviews.CHOICES),
@@ -310,6 +354,7 @@ class WideHistories(WideWorld):
             asked = msgspec.structs.replace(asked, transaction_id=data.draw(st.sampled_from(self.ids)))
         self._wish(asked, again=True)
 
+    @precondition(lambda self: self.has_begun)
     @rule(transaction_id=st.integers(1, 4))
     def doubt(self, transaction_id: int) -> None:
         """A person doubts what was charged, or that nothing was."""

@@ -59,11 +59,12 @@ class WideWorld(RuleBasedStateMachine):
         self.now = NOON
         self.sent: list[Said] = []
         self.waiting: list[tuple[Said, Input]] = []
-        self.gathers = False
+        self.gathers = 1  # so many that arrive are one batch
         self.refused: set[Said] = set()
         self.starts: dict[str, StartTransaction] = {}
         self.stops: dict[str, StopTransaction] = {}
         self.running: dict[int, tuple[StartTransaction, int]] = {}  # and the register that was told last
+        self.meters: dict[tuple[int, int], int] = {}  # where those of the connectors stand
         self.ids = [-1, 0, 3, 9_999_999]
         self.forms = count(1)
         self.is_changed = False
@@ -106,6 +107,11 @@ class WideWorld(RuleBasedStateMachine):
             issue = prepaid.IssueCard(tag, tag, number * 400, CLEARING_COMMAND_LINE, f"sale-{tag}", "test", limits_)
             self._do(lambda _, issue=issue: issue)
 
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether a car has come: much is of no interest before."""
+        return bool(self.starts or self.stops)
+
     # --- the engine ---------------------------------------------------------------------------------------------------
 
     def _do(self, said: Said) -> None:
@@ -125,7 +131,7 @@ class WideWorld(RuleBasedStateMachine):
         elif isinstance(asked, StopTransaction):
             self.stops.setdefault(asked.stop_key, asked)
         self.waiting.append((said, asked))
-        if not self.gathers:
+        if len(self.waiting) >= self.gathers:
             self._run(len(self.sent) % 2)
 
     @rule(seconds_=st.sampled_from([1, 15, 90, 700, 3600, 50_000]))
@@ -133,12 +139,13 @@ class WideWorld(RuleBasedStateMachine):
         """Time goes on."""
         self.now += timedelta(seconds=seconds_)
 
-    @rule()
-    def gather(self) -> None:
+    @precondition(lambda self: self.gathers == 1)
+    @rule(size=st.integers(2, 5))
+    def gather(self, size: int) -> None:
         """What arrives from now on is one batch."""
-        self.gathers = True
+        self.gathers = size
 
-    @precondition(lambda self: bool(self.sent))
+    @precondition(lambda self: self.has_begun)
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         """Something that was sent before is sent again, now or much later."""
@@ -171,7 +178,7 @@ class WideWorld(RuleBasedStateMachine):
             self.waiting.append((said, said(self.now)))
         self._run(1)
 
-    @precondition(lambda self: bool(self.sent) and not self.waiting)
+    @precondition(lambda self: self.has_begun and not self.waiting)
     @rule(later=st.sampled_from([1, 100_000]))
     def replay(self, later: int) -> None:
         """The whole history once more changes no money. A form that was refused may be booked when it is sent again."""
@@ -184,7 +191,7 @@ class WideWorld(RuleBasedStateMachine):
         self.is_changed = True
 
     def _run(self, engine: int) -> None:
-        waiting, self.waiting, self.gathers = self.waiting, [], False
+        waiting, self.waiting, self.gathers = self.waiting, [], 1
         if waiting:
             self._take(waiting, self.nodes[engine].engine.run([asked for _, asked in waiting]).outcomes)
             self.now += timedelta(seconds=1)
