@@ -1,4 +1,5 @@
-"""Groups of stations: who may charge there, what ends a charge, which stations belong, and which accounts may come.
+"""Groups of stations: who may charge there, what ends a charge, which stations belong, and which accounts may come;
+and what keeps a group of either kind from being deleted.
 
 Works on a connection inside somebody else's unit of work. Which tariff a group has is `assignments`' matter.
 """
@@ -10,9 +11,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from csms.billing.models import account_group
 from csms.billing.naming import alike
 from csms.charging import models
-from csms.db import as_fact
+from csms.db import as_fact, tables_that_refer
 
 _group, _cp, _allowed = models.station_group.c, models.charge_point.c, models.account_group_station_group.c
 
@@ -104,6 +106,24 @@ def change_station_group(connection: Connection, group_id: int, name: str, polic
     return True
 
 
+_USES = {
+    "charge_point": "stations",
+    "ledger_account": "cards",
+    "local_list": "local lists",
+    "tariff_assignment": "tariffs",
+    "account_group_station_group": "account groups",
+    "local_list_target": "local lists",
+}
+
+
+def delete_station_group(connection: Connection, group_id: int) -> tuple[str, ...]:
+    """Delete a group that nothing uses and return (); else return what uses it, in words, and keep it."""
+    uses = tables_that_refer(connection, models.station_group, group_id)
+    if not uses:
+        connection.execute(delete(models.station_group).where(_group.id == group_id))
+    return tuple(sorted(_USES[one] for one in uses))
+
+
 def put_station(connection: Connection, identity: str, group_id: int | None) -> bool:
     """Put a station into a group, or into none; False where there is no such station."""
     statement = update(models.charge_point).where(_cp.identity == identity).values(group_id=group_id)
@@ -131,6 +151,15 @@ def allowed_groups(connection: Connection, account_group_id: int) -> set[int]:
     """Return the station groups that an account group is limited to; none: it may use all."""
     statement = select(_allowed.station_group_id).where(_allowed.account_group_id == account_group_id)
     return set(connection.execute(statement).scalars())
+
+
+def delete_account_group(connection: Connection, group_id: int) -> tuple[str, ...]:
+    """Delete a group of accounts that nothing uses, with its limits to stations, and return (); else what uses it."""
+    uses = tables_that_refer(connection, account_group, group_id) - {models.account_group_station_group.name}
+    if not uses:
+        allow_groups(connection, group_id, set())
+        connection.execute(delete(account_group).where(account_group.c.id == group_id))
+    return tuple(sorted(_USES[one] for one in uses))
 
 
 def allow_groups(connection: Connection, account_group_id: int, station_group_ids: set[int]) -> None:

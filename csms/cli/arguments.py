@@ -5,13 +5,14 @@ Amounts and rates are exact decimals from the first character on.
 
 import re
 import string
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo, available_timezones
 
 from csms.billing.books import normalize_id_tag
 from csms.billing.money import Currency, format_amount, parse_amount
 from csms.billing.price_lists import MOST_RATE_DECIMALS
+from csms.billing.stock_file import end_of_day
 from csms.billing.wall_clock import read_moment
 from csms.cli.refusals import WrongArgument
 
@@ -37,16 +38,16 @@ def amount(text: str, currency: Currency, option: str = "", *, zero: bool = Fals
     return minor
 
 
-def rate(text: str, option: str) -> Decimal:
-    """Return a price per unit, in currency units with up to six decimals."""
+def rate(text: str, option: str, what: str = "a price") -> Decimal:
+    """Return a price per unit, in currency units, or what else it is, with up to six decimals."""
     if not _RATE.fullmatch(text.strip()):
-        raise WrongArgument(f"{option} is {text!r}: a price from 0 to 999999 with up to six decimals, such as 0.35.")
+        raise WrongArgument(f"{option} is {text!r}: {what} from 0 to 999999 with up to six decimals, such as 0.35.")
     return Decimal(text.strip().replace(",", "."))
 
 
 def percent(text: str, option: str) -> Decimal:
     """Return a percentage from 0 to below 100."""
-    value = rate(text, option)
+    value = rate(text, option, "a percentage")
     if value >= 100:  # noqa: PLR2004 - of a hundred
         raise WrongArgument(f"{option} is {text}: a percentage from 0 to below 100, such as 20.")
     return value
@@ -61,7 +62,7 @@ def whole(text: str, option: str, *, most: int = 2**31 - 1) -> int:
 
 def energy_wh(text: str, option: str) -> int:
     """Return Wh of an energy in kWh with up to three decimals."""
-    wh = rate(text, option) * 1000
+    wh = rate(text, option, "kWh") * 1000
     if wh != wh.to_integral_value():
         raise WrongArgument(f"{option} is {text!r}: kWh with up to three decimals, such as 12.5.")
     return int(wh)
@@ -69,7 +70,7 @@ def energy_wh(text: str, option: str) -> int:
 
 def seconds(text: str, option: str) -> int:
     """Return seconds of a time in minutes."""
-    return int(rate(text, option) * 60)
+    return int(rate(text, option, "minutes") * 60)
 
 
 def moment(text: str, option: str, time_zone: str) -> datetime:
@@ -95,6 +96,14 @@ def id_tag(text: str) -> str:
             f"{text!r} is no id tag: 1 to {_LONGEST_ID_TAG} letters and digits, such as 04A1B2C3D4E5F6."
         )
     return tag
+
+
+def day(text: str, option: str, time_zone: str) -> datetime:
+    """Return the end of a last valid day, on the wall clock of a zone."""
+    try:
+        return end_of_day(date.fromisoformat(text), ZoneInfo(time_zone))
+    except (ValueError, OverflowError):
+        raise WrongArgument(f"{option} is {text!r}: a day, such as 2029-12-31.") from None
 
 
 def identity(text: str) -> str:

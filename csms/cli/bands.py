@@ -29,8 +29,8 @@ def read_band(text: str) -> tuple[Band, ...]:
         raise WrongArgument(f"--band {text!r}: {error}.") from None
     if end_minute == begin_minute:
         raise WrongArgument(f"--band {text!r}: it ends when it begins; a whole day is 00:00-24:00.")
-    rate = arguments.rate(per_kwh, f"--band {text!r}")
-    rate_per_minute = arguments.rate(per_minute or "0", f"--band {text!r}")
+    rate = arguments.rate(per_kwh, f"The price in --band {text!r}")
+    rate_per_minute = arguments.rate(per_minute or "0", f"The price in --band {text!r}")
     return split(Band(name, days, begin_minute, end_minute, rate, rate_per_minute))
 
 
@@ -38,7 +38,7 @@ def read_example(text: str, time_zone: str, now: datetime) -> Usage:
     """Read kWh, minutes and idle minutes, and when it begins (else now), such as "20/60/15 @2026-12-01 21:30"."""
     quantities, _, at = text.partition("@")
     kwh, minutes, idle_minutes, *more = [*(one.strip() for one in quantities.split("/")), "0", "0"]
-    if len(more) > 2 or "" in (kwh, minutes, idle_minutes):  # noqa: PLR2004 - the two that stand in for what is missing
+    if not quantities.strip()[:1].isdigit() or len(more) > 2 or "" in (kwh, minutes, idle_minutes):  # noqa: PLR2004 - the two that stand in for what is missing
         raise WrongArgument(f'--preview is {text!r}: kWh, minutes and idle minutes, such as "20/60/15".')
     return example(
         arguments.energy_wh(kwh, "--preview"),

@@ -12,6 +12,7 @@ from csms.cli import arguments
 from csms.cli.refusals import Refusal
 from csms.installation import Installation
 
+AnyCard = Annotated[str, typer.Argument(metavar="CARD", help="Id tag or printed number.")]
 IdTag = Annotated[str, typer.Argument(metavar="ID_TAG", help="What the reader reads, such as 04A1B2C3.")]
 
 

@@ -4,17 +4,21 @@ Money moves through the engine only. Without --key every call is a new act; with
 """
 
 import secrets
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated
 
 import typer
 
+from csms.billing.account_groups import group_of
+from csms.billing.audits import AuditView, list_audits
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
+from csms.billing.customers import find_customer
 from csms.billing.money import format_amount
 from csms.billing.prepaid import Booked, IssueCard, Refused, TopUp
-from csms.billing.reports import list_cards
+from csms.billing.reports import CardView, cards_of, find_card, list_cards
 from csms.cli import arguments, plastic
-from csms.cli.card_words import IdTag, card_as_json, find, why_refused
+from csms.cli.card_words import AnyCard, IdTag, card_as_json, find, why_refused
 from csms.cli.desks import find_desk
 from csms.cli.opening import ACTOR, opened
 from csms.cli.output import Json, Limit, last_day, moment, say, show_facts, show_json, show_table
@@ -24,6 +28,7 @@ from csms.installation import Installation
 commands = typer.Typer()
 plastic.add_commands(commands)
 
+_ACTS = 20
 _ATTEMPTS = 5  # to find a printed number that no card has
 _TAKEN = (Refused("printed number exists"), Refused("key used before"))  # perhaps under a later number
 
@@ -39,6 +44,7 @@ def issue(
     credit: Annotated[str, typer.Option(help="First credit, such as 20.00.")] = "0",
     number: Annotated[str, typer.Option(help="The number printed on the card; without it one is made.")] = "",
     label: Annotated[str, typer.Option(help="A note for people.")] = "",
+    expires: Annotated[str, typer.Option(help="The last day on which it is valid, such as 2029-12-31.")] = "",
     key: Key = "",
     desk: AtDesk = "",
     *,
@@ -50,6 +56,7 @@ def issue(
         credit_minor = arguments.amount(credit, installation.currency, "--credit", zero=True)
         entry_key = arguments.idempotency_key(key) or secrets.token_hex(16)
         source = _source(installation, desk)
+        expires_at = arguments.day(expires, "--expires", installation.settings.time_zone) if expires else None
         for attempt in range(_ATTEMPTS):
             asked = IssueCard(
                 tag,
@@ -59,6 +66,7 @@ def issue(
                 entry_key,
                 ACTOR,
                 installation.limits,
+                expires_at,
                 label=label.strip()[:100],
             )
             outcome = installation.engine.execute(asked)
@@ -69,7 +77,7 @@ def issue(
 
 @commands.command("top-up")
 def top_up(
-    id_tag: IdTag,
+    card: AnyCard,
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 20.00.")],
     key: Key = "",
     desk: AtDesk = "",
@@ -77,8 +85,10 @@ def top_up(
     as_json: Json = False,
 ) -> None:
     """Add credit to the account of a card."""
-    tag = arguments.id_tag(id_tag)
     with opened() as installation:
+        with installation.database.reading() as connection:
+            known = find_card(connection, card)
+        tag = arguments.id_tag(card) if known is None else known.id_tag
         asked = TopUp(
             tag,
             arguments.amount(amount, installation.currency),
@@ -92,32 +102,68 @@ def top_up(
 
 
 @commands.command()
-def show(id_tag: IdTag, *, as_json: Json = False) -> None:
-    """Show a card with its balance, what is held for charging cars, and what is available."""
+def show(card: AnyCard, *, as_json: Json = False) -> None:
+    """Show a card with its balance, what is held for charging cars, and what is available; and what was done to it."""
     with opened() as installation:
-        card = find(installation, id_tag)
+        found = find(installation, card)
+        known = _around(installation, found)
         if as_json:
-            show_json(card_as_json(card, installation))
+            around = {"group": known.group, "customer": known.customer, "cards_of_account": known.others}
+            show_json(card_as_json(found, installation) | around | {"acts": known.acts})
             return
+        time_zone = installation.settings.time_zone
         currency = installation.currency
         show_facts(
             [
-                ("id tag", card.id_tag),
-                ("printed number", card.printed_number),
-                ("state", card.state),
-                ("balance", arguments.money(card.balance_minor, currency)),
-                ("held", arguments.money(card.held_minor, currency)),
-                ("available", arguments.money(card.available_minor, currency)),
-                ("label", card.label),
-                ("valid through", last_day(card.expires_at, installation.settings.time_zone)),
-                ("issued", moment(card.created_at, installation.settings.time_zone)),
+                ("id tag", found.id_tag),
+                ("printed number", found.printed_number),
+                ("state", found.state),
+                ("balance", arguments.money(found.balance_minor, currency)),
+                ("held", arguments.money(found.held_minor, currency)),
+                ("available", arguments.money(found.available_minor, currency)),
+                ("group", known.group),
+                ("customer", known.customer),
+                ("other cards", ", ".join(known.others)),
+                ("label", found.label),
+                ("valid through", last_day(found.expires_at, time_zone)),
+                ("issued", moment(found.created_at, time_zone)),
             ],
+        )
+        if known.acts:
+            rows = [(moment(one.recorded_at, time_zone), one.act, one.reason, one.actor) for one in known.acts]
+            show_table(("time", "what was done", "reason", "by"), rows)
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What is known of a card beside itself; its account's other cards by their id tags."""
+
+    group: str | None
+    customer: str | None
+    others: tuple[str, ...]
+    acts: tuple[AuditView, ...]
+
+
+def _around(installation: Installation, card: CardView) -> _Around:
+    with installation.database.reading() as connection:
+        subjects = [f"card {card.id_tag}", *([] if card.account_id is None else [f"account {card.account_id}"])]
+        acts = tuple(list_audits(connection, subjects, limit=_ACTS))
+        if card.account_id is None:
+            return _Around(None, None, (), acts)
+        group = group_of(connection, card.account_id)
+        customer = find_customer(connection, card.account_id)
+        cards = cards_of(connection, card.account_id)
+        return _Around(
+            None if group is None else group.name,
+            None if customer is None or customer.erased_at is not None else customer.name or None,
+            tuple(one.id_tag for one in cards if one.id_tag != card.id_tag),
+            acts,
         )
 
 
 @commands.command("list")
 def show_list(
-    search: Annotated[str, typer.Option(help="Part of an id tag, printed number or label.")] = "",
+    search: Annotated[str, typer.Option(help="Part of an id tag, printed number, label or customer's data.")] = "",
     limit: Limit = 1000,
     *,
     as_json: Json = False,
@@ -125,7 +171,7 @@ def show_list(
     """List cards, by printed number."""
     with opened() as installation:
         with installation.database.reading() as connection:
-            cards = list_cards(connection, search=search, limit=limit)
+            cards = list_cards(connection, search=search, by_customer=True, limit=limit)
         if as_json:
             show_json([card_as_json(card, installation) for card in cards])
             return

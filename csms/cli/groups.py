@@ -1,5 +1,5 @@
 """`csms group station` and `csms group account`: add, list, set. Groups of stations have a policy, groups of accounts
-have limits.
+have limits. How they are deleted stands in `group_deletion`.
 
 What is not named in `set` stays as it is.
 """
@@ -19,6 +19,7 @@ from csms.charging import groups
 from csms.charging.groups import StationGroupView, StationPolicy
 from csms.cli import arguments
 from csms.cli.commands import SEND_TO_GROUP_HELP, send_to_group
+from csms.cli.group_deletion import delete_accounts, delete_stations
 from csms.cli.group_settings import group_settings
 from csms.cli.opening import opened
 from csms.cli.output import Json, say, show_json, show_table
@@ -30,10 +31,12 @@ _MOST_MEMBERS = 10_000
 commands = typer.Typer()
 stations = typer.Typer()
 accounts = typer.Typer()
-commands.add_typer(stations, name="station", help="Groups of stations: add, list, set, settings, command.")
+commands.add_typer(stations, name="station", help="Groups of stations: add, list, set, settings, command, delete.")
 stations.command("settings")(group_settings)
+stations.command("delete")(delete_stations)
 stations.command("command", help=SEND_TO_GROUP_HELP)(send_to_group)
-commands.add_typer(accounts, name="account", help="Groups of accounts: add, list, set.")
+commands.add_typer(accounts, name="account", help="Groups of accounts: add, list, set, delete.")
+accounts.command("delete")(delete_accounts)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help='Such as "Harbour".')]
 Rename = Annotated[str, typer.Option(help="Its new name.")]

@@ -3,7 +3,6 @@
 Adds its commands to the group of `csms card`. Repeating any of them changes nothing.
 """
 
-from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -23,9 +22,9 @@ from csms.billing.cards import (
 )
 from csms.billing.prepaid import ChangeCardState, Refused
 from csms.billing.reports import taken
-from csms.billing.stock_file import decode, end_of_day, read
+from csms.billing.stock_file import decode, read
 from csms.cli import arguments
-from csms.cli.card_words import IdTag, card_as_json, find, why_refused
+from csms.cli.card_words import AnyCard, card_as_json, find, why_refused
 from csms.cli.opening import ACTOR, opened
 from csms.cli.output import Json, say, show_json, show_table
 from csms.cli.refusals import Refusal, WrongArgument
@@ -99,22 +98,24 @@ def _tell_import(
         show_json({"cards": count, "imported": new, "repeated": repeated, "problems": found})
     elif problems:
         show_table(("line", "field", "what is wrong"), [(one.line, one.field, one.why) for one in problems])
-        say(f"{wrong} lines are wrong.")
+        say("1 line is wrong." if wrong == 1 else f"{wrong} lines are wrong.")
     elif repeated:
-        say(f"The {count} cards were in stock already.")
+        say("The card was in stock already." if count == 1 else f"The {count} cards were in stock already.")
+    elif imported:
+        say("1 card is in stock." if count == 1 else f"{count} cards are in stock.")
     else:
-        say(f"{count} cards are in stock." if imported else f"Nothing is wrong with the {count} cards.")
+        say(f"Nothing is wrong with the {'card' if count == 1 else f'{count} cards'}.")
 
 
 def replace(
-    id_tag: IdTag, new_id_tag: NewTag, number: Number = "", reason: Reason = "", *, as_json: Json = False
+    id_tag: AnyCard, new_id_tag: NewTag, number: Number = "", reason: Reason = "", *, as_json: Json = False
 ) -> None:
     """Let a new card take the place of a lost one; the account keeps its credit."""
     _join(id_tag, new_id_tag, number, reason, replaces=True, as_json=as_json)
 
 
 def add_to(
-    id_tag: IdTag, new_id_tag: NewTag, number: Number = "", reason: Reason = "", *, as_json: Json = False
+    id_tag: AnyCard, new_id_tag: NewTag, number: Number = "", reason: Reason = "", *, as_json: Json = False
 ) -> None:
     """Let a further card draw on the account of a card."""
     _join(id_tag, new_id_tag, number, reason, replaces=False, as_json=as_json)
@@ -146,28 +147,28 @@ def _why_not_joined(outcome: Refused, old: str, new: str, installation: Installa
     return why_refused(outcome, new, installation)
 
 
-def block(id_tag: IdTag, reason: Reason = "", *, as_json: Json = False) -> None:
+def block(id_tag: AnyCard, reason: Reason = "", *, as_json: Json = False) -> None:
     """Block a card: it starts no charging any more; its credit stays."""
     _change(id_tag, "blocked", reason, as_json=as_json)
 
 
-def unblock(id_tag: IdTag, reason: Reason = "", *, as_json: Json = False) -> None:
+def unblock(id_tag: AnyCard, reason: Reason = "", *, as_json: Json = False) -> None:
     """Make a blocked card active again."""
     _change(id_tag, "active", reason, as_json=as_json)
 
 
-def lost(id_tag: IdTag, reason: Reason = "", *, as_json: Json = False) -> None:
+def lost(id_tag: AnyCard, reason: Reason = "", *, as_json: Json = False) -> None:
     """Mark a card as lost: stations refuse it; `csms card replace` gives its account a new one."""
     _change(id_tag, "lost", reason, as_json=as_json)
 
 
-def retire(id_tag: IdTag, reason: Reason = "", *, as_json: Json = False) -> None:
+def retire(id_tag: AnyCard, reason: Reason = "", *, as_json: Json = False) -> None:
     """Take a card out of use for good; its credit stays on the account."""
     _change(id_tag, "retired", reason, as_json=as_json)
 
 
 def expire(
-    id_tag: IdTag,
+    id_tag: AnyCard,
     on: Annotated[str, typer.Option("--on", help="The last day on which it is valid, such as 2029-12-31.")] = "",
     never: Annotated[bool, typer.Option("--never", help="It does not expire.")] = False,
     reason: Reason = "",
@@ -180,7 +181,7 @@ def expire(
     why = _reason(reason)
     with opened() as installation:
         card = find(installation, id_tag)
-        expires_at = _end_of(on, installation) if on else None
+        expires_at = arguments.day(on, "--on", installation.settings.time_zone) if on else None
         outcome: Card | Refused = installation.engine.execute(SetExpiry(card.id_tag, expires_at, ACTOR, why))
         if isinstance(outcome, Refused):
             raise Refusal(why_refused(outcome, card.id_tag, installation))
@@ -188,13 +189,6 @@ def expire(
             show_json(card_as_json(find(installation, card.id_tag), installation))
             return
         say(f"The card {card.id_tag} is valid through {on}." if on else f"The card {card.id_tag} does not expire.")
-
-
-def _end_of(day: str, installation: Installation) -> datetime:
-    try:
-        return end_of_day(date.fromisoformat(day), ZoneInfo(installation.settings.time_zone))
-    except (ValueError, OverflowError):
-        raise WrongArgument(f"--on is {day!r}: a day, such as 2029-12-31.") from None
 
 
 def _change(id_tag: str, state: CardState, reason: str, *, as_json: bool) -> None:

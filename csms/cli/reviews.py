@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from csms.billing.money import format_amount
+from csms.billing.reports import find_card
 from csms.billing.wall_clock import write_moment
 from csms.charging import doubts, lookups, reviews
 from csms.charging.overview import ReadingView, TransactionView
@@ -170,7 +171,7 @@ def resolve(
     reason: Annotated[str, typer.Option(help="Why; needed for all but accept.")] = "",
     energy_wh: Annotated[int | None, typer.Option(help="What is to be charged, in Wh.")] = None,
     ended_at: Annotated[str, typer.Option(help="Until when time costs, such as '2026-12-01 06:30'.")] = "",
-    card: Annotated[str, typer.Option(help="For assign: the id tag of the card that pays.")] = "",
+    card: Annotated[str, typer.Option(help="For assign: the card that pays, id tag or printed number.")] = "",
     transaction_id: Annotated[
         int | None, typer.Option("--transaction", min=1, max=_LARGEST, help="For match: which one the stop is for.")
     ] = None,
@@ -179,9 +180,9 @@ def resolve(
     as_json: Json = False,
 ) -> None:
     """Decide about an item."""
-    tag = arguments.id_tag(card) if card else None
     with opened() as installation:
         zone = installation.settings.time_zone
+        tag = _tag(installation, card) if card else None
         until = arguments.moment(ended_at, "--ended-at", zone) if ended_at else None
         form_key = form_key or uuid.uuid4().hex
         asked = reviews.ResolveReview(key, decision, reason, ACTOR, form_key, energy_wh, tag, until, transaction_id)
@@ -225,6 +226,12 @@ def doubt(
             show_json({"key": outcome.key, "transaction_id": transaction_id})
             return
         say(f"It waits: csms review show {outcome.key}")
+
+
+def _tag(installation: Installation, typed: str) -> str:
+    with installation.database.reading() as connection:
+        card = find_card(connection, typed)
+    return arguments.id_tag(typed) if card is None else card.id_tag
 
 
 def _find(installation: Installation, key: str) -> ReviewEvidence:

@@ -25,7 +25,7 @@ def place(
     """Say where a charge point stands and how strong it is; what is not named stays as it is."""
     power_w = None
     if max_power_kw:
-        kilowatts = arguments.rate(max_power_kw, "--max-power-kw")
+        kilowatts = arguments.rate(max_power_kw, "--max-power-kw", "kW")
         if kilowatts > _MOST_KW:
             raise WrongArgument(f"--max-power-kw is {max_power_kw}: at most {_MOST_KW}.")
         power_w = int(kilowatts * 1000)

@@ -168,3 +168,51 @@ def test_a_database_that_stays_locked_takes_nothing_and_says_so(
     with database.unit_of_work():
         assert "nothing was" in csms("card", "top-up", TAG, "5", status=1).err
     assert _balance(csms) == "0.00"
+
+
+def test_a_card_is_issued_with_the_last_day_on_which_it_is_valid(csms: Csms) -> None:
+    csms("card", "issue", TAG, "--expires", "2029-12-31")
+    assert "2029-12-31" in csms("card", "show", TAG).out
+    assert "--expires is '2029-02-30'" in csms("card", "issue", "04FF", "--expires", "2029-02-30", status=2).err
+    assert "no card 04FF" in csms("card", "show", "04FF", status=1).err
+
+
+def test_a_card_is_topped_up_by_its_printed_number(csms: Csms) -> None:
+    csms("card", "issue", TAG, "--number", "2026 7")
+    assert csms("card", "top-up", "2026 7", "5", "--json").json["id_tag"] == TAG
+    assert _balance(csms) == "5.00"
+
+
+def test_a_card_says_what_was_done_to_it_its_group_its_customer_and_the_other_cards(csms: Csms) -> None:
+    csms("card", "issue", TAG, "--number", "1")
+    csms("card", "add-to", TAG, "04FF", "--number", "2")
+    csms("group", "account", "add", "Residents", "--card", TAG)
+    csms("customer", "set", TAG, "--name", "Мария Иванова")
+    csms("card", "block", "1", "--reason", "asked for it")
+    shown = csms("card", "show", TAG).out
+    assert [word in shown for word in ("Residents", "Мария Иванова", "04FF", "asked for it")] == [True] * 4
+    told = csms("card", "show", TAG, "--json").json
+    assert (told["group"], told["customer"], told["cards_of_account"]) == ("Residents", "Мария Иванова", ["04FF"])
+    assert told["acts"][0]["reason"] == "asked for it"
+    csms("customer", "erase", TAG)
+    assert "Мария" not in csms("card", "show", TAG).out
+
+
+def test_a_card_is_found_by_the_name_of_its_customer(csms: Csms) -> None:
+    csms("card", "issue", TAG)
+    csms("customer", "set", TAG, "--name", "Мария Иванова")
+    assert [one["id_tag"] for one in csms("card", "list", "--search", "Иванова", "--json").json] == [TAG]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("tariff", "price", "Standard", "--kwh", "x"), "--kwh is 'x': kWh from 0"),
+        (("tariff", "price", "Standard", "--kwh", "1", "--minutes", "-1"), "--minutes is '-1': minutes from 0"),
+        (("tariff", "add", "T", "--per-kwh", "1", "--preview", "x"), "kWh, minutes and idle minutes"),
+        (("tariff", "add", "T", "--per-kwh", "1", "--tax-percent", "x"), "a percentage from 0"),
+        (("station", "place", "CP-1", "--max-power-kw", "x"), "--max-power-kw is 'x': kW from 0"),
+    ],
+)
+def test_a_wrong_quantity_is_not_called_a_price(csms: Csms, words: tuple[str, ...], why: str) -> None:
+    assert why in csms(*words, status=2).err

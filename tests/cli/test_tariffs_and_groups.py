@@ -231,3 +231,27 @@ def test_what_a_group_of_accounts_cannot_be(csms: Csms, words: tuple[str, ...], 
     before = csms("group", "account", "list", "--json").json
     assert named in csms("group", "account", *words, status=status).err
     assert csms("group", "account", "list", "--json").json == before
+
+
+def test_a_group_goes_when_nothing_uses_it_any_more(csms: Csms) -> None:
+    csms("station", "add", "CP-1")
+    csms("card", "issue", "04AA")
+    csms("tariff", "add", "Night", "--per-kwh", "0.2")
+    csms("group", "station", "add", "Harbour", "--station", "CP-1")
+    csms("group", "account", "add", "Residents", "--card", "04AA", "--allow", "Harbour")
+    csms("tariff", "assign", "Night", "--station-group", "Harbour", "--account-group", "Residents")
+    kept = csms("group", "station", "delete", "Harbour", status=1).err
+    assert "used by account groups, stations, tariffs" in kept
+    assert "used by cards, tariffs" in csms("group", "account", "delete", "Residents", status=1).err
+    csms("tariff", "unassign", "--station-group", "Harbour", "--account-group", "Residents")
+    csms("group", "account", "set", "Residents", "--remove", "04AA")
+    assert "Deleted" in csms("group", "account", "delete", "Residents").out
+    assert "used by stations" in csms("group", "station", "delete", "Harbour", status=1).err
+    csms("group", "station", "set", "Harbour", "--remove", "CP-1")
+    assert csms("group", "station", "delete", "Harbour", "--json").json == {"name": "Harbour", "deleted": True}
+    assert (csms("group", "station", "list", "--json").json, csms("group", "account", "list", "--json").json) == (
+        [],
+        [],
+    )
+    csms("group", "station", "delete", "Harbour", status=1)
+    csms("group", "account", "delete", "Residents", status=1)

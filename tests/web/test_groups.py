@@ -149,3 +149,27 @@ async def test_a_supervisor_sees_no_form_for_the_group(sqlite_portal: PortalWorl
     browser = await sqlite_portal.logged_in("supervisor")
     assert (await browser.get("/card", tag=CARD)).status_code == 200
     assert "Group of the account" not in browser.text
+
+
+async def test_a_group_goes_when_nothing_uses_it_any_more(portal: PortalWorld) -> None:
+    await portal.engine.submit(AddChargePoint("CP1", 0, None, None))
+    browser = await portal.logged_in("administrator")
+    await browser.get("/groups")
+    await browser.post("/groups/stations", name="Harbour")
+    await browser.post("/groups/stations/1/members", station="CP1", act="add")
+    await browser.post("/groups/accounts", group_name="Residents")
+    await browser.post("/groups/accounts/1", name="Residents", allowed_1="yes")
+    await browser.post("/groups/accounts/1/members", card=CARD, act="add")
+    response = await browser.post("/groups/stations/1/delete")
+    assert (response.status_code, "used by account groups, stations" in browser.text) == (422, True)
+    response = await browser.post("/groups/accounts/1/delete")
+    assert (response.status_code, "used by cards" in browser.text) == (422, True)
+    await browser.post("/groups/accounts/1/members", card=CARD, act="remove")
+    await browser.post("/groups/accounts/1/delete")
+    assert "The group is deleted" in browser.text
+    with portal.database.reading() as connection:
+        assert allowed_groups(connection, 1) == set()
+    await browser.post("/groups/stations/1/members", station="CP1", act="remove")
+    assert (await browser.post("/groups/stations/1/delete")).url.path == "/groups"
+    assert "There is no group" in browser.text
+    assert (await browser.get("/groups/stations/1")).status_code == 404

@@ -39,6 +39,7 @@ async def _list(visit: Visit, station_form: Form, account_form: Form, *, status:
         account_groups=await visit.read(account_groups.list_account_groups),
         station_form=station_form,
         account_form=account_form,
+        done=visit.query("done"),
     )
 
 
@@ -75,7 +76,9 @@ async def show_stations(visit: Visit) -> Response:
     return await _stations(visit, None, Form())
 
 
-async def _stations(visit: Visit, form: Form | None, member_form: Form, *, status: int = 200) -> Response:
+async def _stations(
+    visit: Visit, form: Form | None, member_form: Form, *, status: int = 200, uses: tuple[str, ...] = ()
+) -> Response:
     group_id = visit.path_number("group_id")
     group = await visit.read(lambda connection: groups.find_station_group(connection, group_id=group_id))
     if group is None:
@@ -92,6 +95,7 @@ async def _stations(visit: Visit, form: Form | None, member_form: Form, *, statu
         members=await visit.read(lambda c: groups.station_members(c, group_id, limit=_MOST_MEMBERS)),
         form=form,
         member_form=member_form,
+        uses=uses,
         done=visit.query("done"),
     )
 
@@ -140,7 +144,9 @@ async def show_accounts(visit: Visit) -> Response:
     return await _accounts(visit, None, Form())
 
 
-async def _accounts(visit: Visit, form: Form | None, member_form: Form, *, status: int = 200) -> Response:
+async def _accounts(
+    visit: Visit, form: Form | None, member_form: Form, *, status: int = 200, uses: tuple[str, ...] = ()
+) -> Response:
     group_id = visit.path_number("group_id")
     group = await visit.read(lambda connection: account_groups.find_account_group(connection, group_id=group_id))
     if group is None:
@@ -158,6 +164,7 @@ async def _accounts(visit: Visit, form: Form | None, member_form: Form, *, statu
         members=await visit.read(lambda c: account_groups.members(c, group_id, limit=_MOST_MEMBERS)),
         form=form,
         member_form=member_form,
+        uses=uses,
         defaults={
             "minimum_start_credit": settings.minimum_start_credit,
             "maximum_balance": settings.maximum_balance,
@@ -229,6 +236,20 @@ async def put_card(visit: Visit) -> Response:
     target = None if form.typed("act") == "remove" else group_id
     await visit.write(lambda connection: account_groups.put_account(connection, account_id, target))
     return visit.go(f"/groups/accounts/{group_id}", done="removed" if target is None else "added")
+
+
+async def delete_stations(visit: Visit) -> Response:
+    """Delete a group of stations that nothing uses, else say what does."""
+    group_id = visit.path_number("group_id")
+    uses = await visit.write(lambda connection: groups.delete_station_group(connection, group_id))
+    return await _stations(visit, None, Form(), status=422, uses=uses) if uses else visit.go("/groups", done="deleted")
+
+
+async def delete_accounts(visit: Visit) -> Response:
+    """Delete a group of accounts that nothing uses, else say what does."""
+    group_id = visit.path_number("group_id")
+    uses = await visit.write(lambda connection: groups.delete_account_group(connection, group_id))
+    return await _accounts(visit, None, Form(), status=422, uses=uses) if uses else visit.go("/groups", done="deleted")
 
 
 async def put_card_from_its_page(visit: Visit) -> Response:
