@@ -4,9 +4,10 @@ Works on a connection inside somebody else's unit of work. What a tariff makes o
 A version is in force from when it begins until the next one begins, or until its own end.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, update
@@ -22,6 +23,9 @@ from csms.db import as_fact
 
 MOST_RATE_DECIMALS = 6
 MOST_BANDS = 40
+ABOVE_RATES = 10**6
+MOST_WHOLE = 10**9  # of minor units, seconds or Wh
+LONGEST_NAME, LONGEST_BAND_NAME = 100, 60
 
 _tariff = models.tariff.c
 
@@ -133,6 +137,9 @@ def problems(new: NewTariff, one_tax_percent: Decimal | None = None) -> list[Pro
     """Say what is wrong with a tariff by itself; `one_tax_percent` is the only one there may be, where tax is payable
     at the top-up.
     """
+    unfit = [*_unfit(new), *(each for number, one in enumerate(new.bands, 1) for each in _unfit_band(one, number))]
+    if unfit:
+        return unfit  # nothing can be compared with them
     found = [
         Problem(field, why) for field, _, why in (each.partition(": ") for each in tariff_problems(new.tariff))
         if field != "bands"
@@ -152,6 +159,33 @@ def problems(new: NewTariff, one_tax_percent: Decimal | None = None) -> list[Pro
     if new.valid_from is not None and new.valid_to is not None and new.valid_to <= new.valid_from:
         found.append(Problem("valid_to", "has to lie after the begin"))
     return found
+
+
+def _unfit(new: NewTariff) -> Iterator[Problem]:
+    """Say which fields nobody can compute with."""
+    if not 0 < len(new.name) <= LONGEST_NAME:
+        yield Problem("name", f"from 1 to {LONGEST_NAME} characters")
+    for field in ("rate_per_kwh", "rate_per_minute", "rate_per_idle_minute", "tax_percent"):
+        if why := _why_no_rate(getattr(new, field)):
+            yield Problem(field, why)
+    for field in ("start_fee_minor", "idle_grace_s", "free_wh", "minimum_minor", "maximum_minor"):
+        if (getattr(new, field) or 0) > MOST_WHOLE:
+            yield Problem(field, "is too large")
+    if new.time_zone not in available_timezones():
+        yield Problem("time_zone", "this is no name of the tz database, such as Europe/Sofia")
+
+
+def _unfit_band(band: Band, number: int) -> Iterator[Problem]:
+    if not 0 < len(band.name) <= LONGEST_BAND_NAME:
+        yield Problem("bands", f"a name of from 1 to {LONGEST_BAND_NAME} characters", (number,))
+    for why in filter(None, map(_why_no_rate, _rates(band))):
+        yield Problem("bands", f"a rate {why}", (number,))
+
+
+def _why_no_rate(rate: Decimal) -> str:
+    if not rate.is_finite() or abs(rate) >= ABOVE_RATES:
+        return f"has to be below {ABOVE_RATES}"
+    return "" if rate == round(rate, MOST_RATE_DECIMALS) else f"has more than {MOST_RATE_DECIMALS} decimals"
 
 
 def _rates(band: Band) -> tuple[Decimal, Decimal]:
