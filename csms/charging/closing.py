@@ -4,6 +4,7 @@ Money moves only for energy that the connector can have delivered in the time; b
 person decides. Used by the station's stop and by a person's decision alike, so both charge in one way.
 """
 
+import re
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -34,8 +35,13 @@ JUST_BELOW = "meter stop just below meter start"
 LAST_READING_USED = "meter stop below meter start: last reading used"
 REVIEWED = "reviewed: "
 OTHER_ENERGY = (JUST_BELOW, LAST_READING_USED, REVIEWED)  # flags: the energy is not the difference of the registers
+SET_BACK = "clock set back"  # the flag of a transaction whose registers rose while its station's time went back
+_DISBELIEVED = "disbelieved from "  # the flag of a register that cannot be, while no better one came
+_DISBELIEVED_WH = re.compile(rf"{_DISBELIEVED}(\d+) Wh")
 _HARMLESS_DEFICIT_WH = 10
 _CLOCKS = timedelta(minutes=1)  # clocks are set while cars charge
+_LONGEST_INTERVAL_S = 900  # between readings, of a station that is not known yet
+_MOST_UNSEEN_WH = 150_000  # more than nearly any car takes at once
 _ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most
 
 
@@ -47,10 +53,60 @@ def waits(one: Transaction) -> bool:
 def most_wh(one: Transaction, at: datetime, now: datetime, policy: Policy) -> int:
     """Return the most that can have been delivered until `at`: maximum power x duration x 1.1 + 500 Wh.
 
-    The duration is the station's or ours, whichever is longer: a clock that is set meanwhile can only shorten one.
+    Where nobody entered the power, or the meter start may be a placeholder, it is no more than cars take.
     """
-    seconds = max(elapsed_s(one.started_at, at), elapsed_s(one.recorded_at, now))
-    return (one.max_power_w or policy.maximum_power_w) * seconds * 11 // (10 * 3600) + _ROUNDING_WH
+    power_w = one.max_power_w or policy.maximum_power_w
+    most = power_w * _duration_s(one, at, now) * 11 // (10 * 3600) + _ROUNDING_WH
+    is_known = one.max_power_w is not None and one.meter_start_wh != 0
+    return most if is_known else min(most, _MOST_UNSEEN_WH)
+
+
+def _duration_s(one: Transaction, at: datetime, now: datetime) -> int:
+    """Return how long a transaction took by its station's clock: that a message waited in a queue adds nothing.
+
+    Where that clock was provably set back, ours counts: until the latest reading, and what may pass between two.
+    """
+    theirs_s = elapsed_s(one.started_at, at)
+    if SET_BACK not in one.flags:
+        return theirs_s
+    heard_at = one.heard_at or one.recorded_at
+    between_s = 2 * one.interval_s if one.interval_s else _LONGEST_INTERVAL_S
+    return max(theirs_s, elapsed_s(one.recorded_at, heard_at) + min(elapsed_s(heard_at, now), between_s))
+
+
+def is_believable(one: Transaction, register_wh: int, at: datetime, now: datetime, policy: Policy) -> bool:
+    """Tell whether a register can be: so much can have been delivered, and it agrees with none that could not be."""
+    found = _DISBELIEVED_WH.search(one.flags)
+    if found is not None and register_wh >= int(found[1]):
+        return False
+    return register_wh - one.meter_start_wh <= most_wh(_clocked(one, register_wh, at), at, now, policy)
+
+
+def weighed(
+    before: Transaction, after: Transaction, register_wh: int | None, at: datetime, *, is_good: bool
+) -> Transaction:
+    """Return a transaction that remembers what a reading tells of its station: that the clock was set back, or that
+    the register is none to believe. The next good one shows that this was a slip of the meter.
+    """
+    if register_wh is None:
+        return after
+    if is_good and after.register_at != before.register_at:
+        flags = [flag for flag in after.flags.split("; ") if not flag.startswith(_DISBELIEVED)]
+        flags += [SET_BACK] * (_clocked(before, register_wh, at) is not before)
+        return after if after.flags == join(*flags) else msgspec.structs.replace(after, flags=join(*flags))
+    is_news = at > before.register_at or before.register_wh == before.meter_start_wh
+    if is_good or not is_news or _DISBELIEVED in after.flags:
+        return after
+    flag = f"{_DISBELIEVED}{register_wh} Wh"
+    return msgspec.structs.replace(after, flags=join(after.flags, flag))
+
+
+def _clocked(one: Transaction, register_wh: int, at: datetime) -> Transaction:
+    """Note that the clock was set back where a register proves it: higher than the latest, and of an earlier time."""
+    is_proof = register_wh > one.register_wh and at < one.register_at - _CLOCKS
+    if not is_proof or SET_BACK in one.flags:
+        return one
+    return msgspec.structs.replace(one, flags=join(one.flags, SET_BACK))
 
 
 def zombie_wait(one: Transaction, policy: Policy) -> timedelta:
@@ -103,9 +159,15 @@ def doubt(
     assert one.ended_at is not None, "a stop says when"
     if energy_wh is None:
         return BELOW_START, f"The meter stop ({meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
-    most = most_wh(one, one.ended_at, now, working_set.policy)
-    if energy_wh > most:
-        return IMPLAUSIBLE, f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
+    register_wh, policy = one.meter_start_wh + energy_wh, working_set.policy
+    if not is_believable(one, register_wh, one.ended_at, now, policy):
+        most = most_wh(_clocked(one, register_wh, one.ended_at), one.ended_at, now, policy)
+        if energy_wh > most:
+            return IMPLAUSIBLE, f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
+        return (
+            IMPLAUSIBLE,
+            f"{energy_wh} Wh were told, like readings that cannot be, and no better one came after them.",
+        )
     begun_at, begun_wh = next_start(one, working_set)
     if begun_wh is not None and one.meter_start_wh + energy_wh > begun_wh + _HARMLESS_DEFICIT_WH:
         return OVERLAPS, f"The meter stop ({meter_stop_wh} Wh) is above {begun_wh} Wh, where the next one began."

@@ -12,7 +12,7 @@ from hashlib import blake2b
 import msgspec
 
 from csms.billing.books import Decision
-from csms.charging.closing import UNHEARD_OF, join, most_wh, zombie_wait
+from csms.charging.closing import UNHEARD_OF, is_believable, join, most_wh, weighed, zombie_wait
 from csms.charging.credit_guard import follow
 from csms.charging.facts import AFTER_THE_END, Policy, Reading, RelativeReadings, Transaction
 from csms.charging.pricing import elapsed_s
@@ -156,7 +156,7 @@ def understand(
     """
     understood: list[Reading] = []
     for each in readings:
-        reading = each
+        reading, before_it = each, one
         if reading.register_wh is not None and _is_relative(one, reading.register_wh, reading.happened_at, policy, now):
             register = one.meter_start_wh + reading.register_wh
             digest = _digest(reading.samples_json, reading.transaction_id, relative=True)
@@ -165,10 +165,11 @@ def understand(
             flags = one.flags if RELATIVE in one.flags else join(one.flags, RELATIVE)
             one = msgspec.structs.replace(one, flags=flags)
         register_ = reading.register_wh
-        if register_ is not None and register_ - one.meter_start_wh > most_wh(one, reading.happened_at, now, policy):
+        if register_ is not None and not is_believable(one, register_, reading.happened_at, now, policy):
             reading = msgspec.structs.replace(reading, flags=join(reading.flags, IMPLAUSIBLE))
         else:
             one = _moved(one, reading)
+        one = weighed(before_it, one, register_, reading.happened_at, is_good=IMPLAUSIBLE not in reading.flags)
         understood.append(reading)
     return one, tuple(understood)
 
