@@ -26,6 +26,7 @@ from csms.charging import (
     authorization,
     command_queue,
     credit_guard,
+    debts,
     defects,
     display_messages,
     doubts,
@@ -246,6 +247,7 @@ class Engine:
             now = self._clock()
             working_set = store.load(connection, names, self._currency, self._policy, now, self._rules.loaders)
             outcomes = [self._decide(one, working_set, now) for one in inputs]
+            working_set.take(debts.noted(working_set))
             effects = Effects()
             effects.ringing = store.write(connection, working_set, now, self._rules.writers)
             if effects.ringing:

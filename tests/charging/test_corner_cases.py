@@ -4,12 +4,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from csms import clock
 from csms.billing.cards import SetExpiry
 from csms.billing.prepaid import ChangeCardState
+from csms.charging import models
 from tests.support.peer import Peer
 from tests.support.world import CARD, World
+
+
+def _alarms(world: World) -> list[tuple[str, bool]]:
+    """Return the kinds of all alarms, and whether each still holds."""
+    alarm = models.alarm.c
+    with world.database.reading() as connection:
+        rows = connection.execute(select(alarm.kind, alarm.cleared_at).order_by(alarm.key))
+        return [(kind, cleared_at is None) for kind, cleared_at in rows]
 
 
 async def test_a_whole_transaction_is_charged_once_and_the_credit_goes_down(world: World) -> None:
@@ -144,6 +154,42 @@ async def test_a_late_start_is_processed_like_any_other(world: World) -> None:
     assert one.ended_at is not None
     assert (one.ended_at - one.started_at).total_seconds() == 600
     assert world.card().balance_minor == 2000 - (70 + 20 + 50)
+
+
+async def test_a_late_start_without_credit_makes_a_debt_that_refuses_the_card_and_is_told_until_it_is_paid(
+    world: World,
+) -> None:
+    await world.issue_card("LITTLE", 100)
+    before = -60 * 24 * 3
+    async with world.station() as peer:
+        for _ in range(2):
+            started = await peer.start("LITTLE", 0, world.at(before))
+            assert (await peer.start("LITTLE", 0, world.at(before)))["idTagInfo"]["status"] == "Accepted"
+            await peer.read(started["transactionId"], world.at(before + 5), 3000)
+            await peer.stop(started["transactionId"], 5000, world.at(before + 10))
+        assert world.card("LITTLE").balance_minor == 100 - (175 + 20 + 50)
+        assert (world.commands(), _alarms(world)) == ([], [("account in debt", True)])
+        for paid, status, holds in ((144, "Blocked", True), (1, "Blocked", False), (100, "Accepted", False)):
+            assert (await peer.call("Authorize", {"idTag": "LITTLE"}))["idTagInfo"]["status"] == "Blocked"
+            await world.top_up("LITTLE", paid)
+            assert _alarms(world) == [("account in debt", holds)]
+            assert (await peer.call("Authorize", {"idTag": "LITTLE"}))["idTagInfo"]["status"] == status
+    assert world.card("LITTLE").state == "active"
+
+
+@pytest.mark.parametrize(("energy_wh", "alarms"), [(3900, []), (6000, [("account in debt", True)])])
+async def test_cents_that_the_guard_was_late_are_no_alarm_and_a_debt_of_a_start_credit_is(
+    world: World, energy_wh: int, alarms: list[tuple[str, bool]]
+) -> None:
+    await world.issue_card("LITTLE", 160)
+    async with world.station() as peer:
+        started = await peer.start("LITTLE", 0, world.at(59))
+        for _ in range(2):
+            await peer.stop(started["transactionId"], energy_wh, world.at(60))
+        assert (await peer.call("Authorize", {"idTag": "LITTLE"}))["idTagInfo"]["status"] == "Blocked"
+    owed = -world.card("LITTLE").balance_minor
+    assert owed == {3900: 137 + 2 + 50, 6000: 210 + 2 + 50}[energy_wh] - 160
+    assert _alarms(world) == alarms
 
 
 @pytest.mark.parametrize("transaction_id", [-1, 0, -77, 999_999])
