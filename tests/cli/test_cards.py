@@ -154,7 +154,7 @@ def test_a_command_waits_for_whoever_writes(csms: Csms, database: Database) -> N
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()
-    waiting.join(20)
+    waiting.join(60)
     assert _balance(csms) == "5.00"
 
 

@@ -1,5 +1,6 @@
 """The pages of the tariffs: the editor with its rows, preview and marks; versions, the default, assignments."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,7 @@ async def test_a_tariff_gets_versions_and_one_is_the_default(portal: PortalWorld
 
 
 async def test_everything_that_was_typed_is_stored(portal: PortalWorld) -> None:
+    portal.now = datetime(2026, 11, 23, tzinfo=UTC)
     browser = await portal.logged_in("administrator")
     await browser.get("/tariffs/new")
     more = {
