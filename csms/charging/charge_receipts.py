@@ -16,6 +16,8 @@ from csms.billing.receipts import Settlement
 from csms.billing.reports import ChargeLineView
 from csms.billing.tariffs import Tariff, decode_tariff
 from csms.charging import models, overview
+from csms.charging.facts import AFTER_THE_END
+from csms.charging.metering import IMPLAUSIBLE
 from csms.charging.overview import TransactionView
 
 _MOST_READINGS = 100_000
@@ -65,7 +67,7 @@ def find_charge_receipt(connection: Connection, transaction_id: int) -> ChargeRe
     settlement = None if one is None else receipts.find_settlement(connection, transaction_id)
     if one is None or settlement is None:
         return None
-    registers = _registers(connection, transaction_id)
+    registers = _registers(connection, one)
     number = connection.execute(select(money.card.c.printed_number).where(money.card.c.id_tag == one.id_tag)).scalar()
     at = models.charge_point.c.id == one.charge_point_id
     place = models.charge_point.join(models.site, models.site.c.id == models.charge_point.c.site_id)
@@ -83,11 +85,20 @@ def find_charge_receipt(connection: Connection, transaction_id: int) -> ChargeRe
     )
 
 
-def _registers(connection: Connection, transaction_id: int) -> list[tuple[datetime, int]]:
-    """Return the readings of a transaction that say a register, in order."""
+def _registers(connection: Connection, one: TransactionView) -> list[tuple[datetime, int]]:
+    """Return the readings with a register that the charge is for, in order: none that was told after its end, or that
+    cannot be.
+    """
+    end_wh = one.meter_start_wh + one.charged_energy_wh
     statement = (
         select(_reading.happened_at, _reading.register_wh)
-        .where(_reading.transaction_id == transaction_id, _reading.register_wh.is_not(None))
+        .where(
+            _reading.transaction_id == one.transaction_id,
+            _reading.register_wh.between(one.meter_start_wh, end_wh),
+            _reading.flags.not_like(f"%{AFTER_THE_END}"),
+            _reading.flags.not_like(f"%{IMPLAUSIBLE}"),
+            _reading.happened_at <= one.charged_until,
+        )
         .order_by(_reading.happened_at, _reading.register_wh)
         .limit(_MOST_READINGS)
     )

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from csms.charging import models
+from csms.charging.charge_receipts import find_charge_receipt
 from csms.charging.transactions import StartTransaction
 from csms.config import Settings
 from csms.installation import open_installation
@@ -153,3 +154,17 @@ def test_a_clock_that_was_set_back_lets_no_stop_out_of_a_queue_charge_more(eveni
     evening.now = NOON + timedelta(hours=50)
     evening.stop(one, 150_000, at=NOON + timedelta(minutes=10))
     _waits(evening, one)
+
+
+def test_a_receipt_shows_the_readings_that_count_and_no_other(evening: Evening) -> None:
+    one = _start(evening, 1_000)
+    for minutes, wh in ((10, 3_000), (15, 900_000), (20, 5_000)):
+        _read(evening, one, minutes, wh)
+    evening.stop(one, 6_000)
+    _read(evening, one, 30, 9_000)
+    with evening.database.reading() as connection:
+        receipt = find_charge_receipt(connection, one)
+    assert receipt is not None
+    assert (receipt.one.meter_start_wh, receipt.one.meter_stop_wh) == (1_000, 6_000)
+    shown = (receipt.first_reading, receipt.last_reading, receipt.reading_count)
+    assert shown == ((NOON + timedelta(minutes=10), 3_000), (NOON + timedelta(minutes=20), 5_000), 2)
