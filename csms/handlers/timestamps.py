@@ -21,6 +21,7 @@ TOO_LATE = "timestamp: ahead"
 _MILLISECOND_US = 1000
 _SHORTEST = len("20200101T000000")  # below that the time of day is missing or not whole
 _LONGEST = 64
+_TOLD = frozenset("0123456789-+:.,TZWUC tz")
 _LEAP_SECOND = re.compile(r"(?<=\d\d:\d\d):60")  # RFC 3339 5.6 allows it, Python does not
 _BLANK_ZONE = re.compile(r"\s+(?=(?:Z|[+-]\d\d:?\d\d)$)")
 
@@ -29,7 +30,8 @@ class ReadTimestamp(msgspec.Struct, frozen=True):
     """When something happened, as far as the charge point can be believed.
 
     `happened_at` is aware and in UTC. `claimed_at` is what the text said, if it could be read, for measuring the skew
-    of the charge point's clock. `flags` is empty when the text was valid and plausible.
+    of the charge point's clock. `flags` is empty when the text was valid and plausible; where our time takes the place
+    of what it said, they keep the text.
     """
 
     happened_at: datetime
@@ -53,9 +55,9 @@ def read_timestamp(text: str | None, now: datetime) -> ReadTimestamp:
         return ReadTimestamp(now, (UNREADABLE,))
     flags = (NAIVE,) if written.tzinfo is None else ()
     if claimed < EARLIEST:
-        return ReadTimestamp(now, (*flags, TOO_EARLY), claimed)
+        return ReadTimestamp(now, (*flags, f"{TOO_EARLY} ({_as_told(text)})"), claimed)
     if claimed - now > AHEAD:
-        return ReadTimestamp(now, (*flags, TOO_LATE), claimed)
+        return ReadTimestamp(now, (*flags, f"{TOO_LATE} ({_as_told(text)})"), claimed)
     return ReadTimestamp(claimed, flags, claimed)
 
 
@@ -67,6 +69,11 @@ def write_timestamp(at: datetime) -> str:
     assert at.tzinfo is not None, "a moment without a zone is no moment"
     utc = at.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="milliseconds" if utc.microsecond >= _MILLISECOND_US else "seconds") + "Z"
+
+
+def _as_told(text: str) -> str:
+    """Return the text of a date-time as it came, without what separates flags; what separates date and time is any."""
+    return " ".join("".join(one if one in _TOLD else "?" for one in text).split())
 
 
 def _in_utc(written: datetime) -> datetime | None:

@@ -305,16 +305,26 @@ async def test_a_fractional_meter_stop_is_read_and_flagged(world: World) -> None
     assert "meterStop" in one.flags
 
 
-@pytest.mark.parametrize("timestamp", ["2026-01-05T10:00:00", "1970-01-01T00:00:00Z", "yesterday", ""])
-async def test_timestamps_without_a_zone_or_sense_are_read_and_flagged(world: World, timestamp: str) -> None:
+@pytest.mark.parametrize(
+    ("timestamp", "flag"),
+    [
+        ("2026-01-05T10:00:00", "timestamp: naive"),
+        ("1970-01-01T00:00:00Z", "timestamp: before 2020 (1970-01-01T00:00:00Z)"),
+        ("2199-12-31T00:00:00+02:00", "timestamp: ahead (2199-12-31T00:00:00+02:00)"),
+        ("yesterday", "timestamp: unreadable"),
+        ("", "timestamp: missing"),
+    ],
+)
+async def test_timestamps_without_a_zone_or_sense_are_read_and_flagged(world: World, timestamp: str, flag: str) -> None:
     async with world.station() as peer:
         first = await peer.start(CARD, 0, timestamp)
         again = await peer.start(CARD, 0, timestamp)
         assert first["transactionId"] == again["transactionId"]
         await peer.stop(first["transactionId"], 400, timestamp)
     (one,) = world.transactions()
-    assert "timestamp" in one.flags
+    assert one.flags.split("; ").count(flag) == 2
     assert (one.state, one.energy_wh) == ("ended", 400)
+    assert (one.started_at > world.start_of_time) == (flag != "timestamp: naive")
 
 
 async def test_any_card_of_the_account_may_stop_and_the_starter_pays(world: World) -> None:

@@ -72,7 +72,7 @@ def test_what_is_no_date_time_is_the_time_of_receipt_with_a_flag(text: str) -> N
 @pytest.mark.parametrize("text", ["1970-01-01T00:00:12Z", "2000-01-01T00:00:00Z", "2019-12-31T23:59:59.999Z"])
 def test_a_clock_that_was_never_set_gets_our_time(text: str) -> None:
     read = read_timestamp(text, NOW)
-    assert (read.happened_at, read.flags) == (NOW, (timestamps.TOO_EARLY,))
+    assert (read.happened_at, read.flags) == (NOW, (f"{timestamps.TOO_EARLY} ({text})",))
     assert read.claimed_at == datetime.fromisoformat(text)
 
 
@@ -84,11 +84,16 @@ def test_a_clock_may_run_ten_minutes_ahead_and_no_more() -> None:
     at_bound = read_timestamp("2026-11-23T12:10:00Z", NOW)
     beyond = read_timestamp("2026-11-23T12:10:00.001Z", NOW)
     assert (at_bound.happened_at, at_bound.flags) == (NOW + timedelta(minutes=10), ())
-    assert (beyond.happened_at, beyond.flags) == (NOW, (timestamps.TOO_LATE,))
+    assert (beyond.happened_at, beyond.flags) == (NOW, (f"{timestamps.TOO_LATE} (2026-11-23T12:10:00.001Z)",))
 
 
 def test_a_naive_clock_that_is_wrong_has_both_flags() -> None:
-    assert read_timestamp("1970-01-01T00:00:00", NOW).flags == (timestamps.NAIVE, timestamps.TOO_EARLY)
+    told = f"{timestamps.TOO_EARLY} (1970-01-01T00:00:00)"
+    assert read_timestamp("1970-01-01T00:00:00", NOW).flags == (timestamps.NAIVE, told)
+
+
+def test_a_text_that_is_kept_cannot_look_like_other_flags() -> None:
+    assert read_timestamp("1970-01-01;00:00:00", NOW).flags[-1] == f"{timestamps.TOO_EARLY} (1970-01-01?00:00:00)"
 
 
 @given(st.text() | st.from_regex(r"\d{1,5}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?", fullmatch=True))
