@@ -66,7 +66,7 @@ class Authorize(msgspec.Struct, frozen=True):
         """Say what must be loaded."""
         names.id_tags.add(normalize_id_tag(self.id_tag))
         names.charge_point_ids.add(self.charge_point_id)
-        names.unfinished_at.add(self.charge_point_id)
+        names.open_at.add(self.charge_point_id)
         names.tariffs = True
 
 

@@ -123,7 +123,7 @@ class ConnectorUnplugged(msgspec.Struct, frozen=True):
         """Say what must be loaded: with the review item also what was taken so far, and the readings."""
         names.transaction_ids.add(self.transaction_id)
         names.review_keys.add(unplugging.review_key(self.transaction_id))
-        names.unfinished_at.add(self.charge_point_id)
+        names.open_at.add(self.charge_point_id)
 
 
 def unplugged(said: ConnectorUnplugged, working_set: WorkingSet, now: datetime) -> Decision[None]:

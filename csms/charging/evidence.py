@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.books import normalize_id_tag
 from csms.charging import models
 from csms.charging.facts import Register, Resolution, StoredReview
+from csms.charging.unfinished import is_orphaned
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of, as_fact
 
@@ -34,7 +35,7 @@ _NEXT_ID = (
         _next.c.connector_id == _one.c.connector_id,
         _next.c.id > _one.c.id,
     )
-    .order_by(_next.c.started_at, _next.c.id)
+    .order_by(_next.c.started_at, _next.c.meter_start_wh, _next.c.id)
     .limit(1)
     .correlate(_one)
     .scalar_subquery()
@@ -46,7 +47,14 @@ _OVERTAKEN = (
     .join(_came, _came.c.id == _NEXT_ID)
     .where(any_of(_one.c.id, "keys"))
 )
-_REGISTERS = select(*(_register[name] for name in Register.__struct_fields__)).where(
+_orphan = models.charging_transaction.alias().c
+_MORE_ORPHANS = exists().where(
+    _orphan.charge_point_id == _register.charge_point_id,
+    _orphan.connector_id == _register.connector_id,
+    is_orphaned(_orphan.state),
+    ~any_of(_orphan.id, "loaded"),
+)
+_REGISTERS = select(*(_register[name] for name in Register.__struct_fields__), _MORE_ORPHANS).where(
     any_of(_register.charge_point_id, "keys")
 )
 _RESOLVE = Many(
@@ -107,7 +115,7 @@ _CANCEL = (
 
 
 def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
-    """Load the review items and meters that the inputs name; an item names its charge point and transaction."""
+    """Load the review items that the inputs name; an item names its charge point and transaction."""
     if names.review_keys:
         for row in connection.execute(_REVIEWS, {"keys": sorted(names.review_keys)}):
             item = as_fact(StoredReview, row)
@@ -120,10 +128,6 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
                 names.id_tags.add(id_tag)
     if names.parked_keys:
         working_set.parked.update(connection.execute(_PARKED, {"keys": sorted(names.parked_keys)}).scalars())
-    if names.registers_at:
-        for row in connection.execute(_REGISTERS, {"keys": sorted(names.registers_at)}):
-            one = as_fact(Register, row)
-            working_set.registers[one.charge_point_id, one.connector_id] = one
 
 
 def _id_tag(evidence_json: str) -> str | None:
@@ -135,18 +139,19 @@ def _id_tag(evidence_json: str) -> str | None:
     return None if id_tag is None else normalize_id_tag(id_tag)
 
 
-def load_overtaken(connection: Connection, names: Names, working_set: WorkingSet) -> None:
-    """Load when and with what register the next one began on the connector of each that was taken for over.
-
-    Of those that are named, and of all at a charge point that stops one: any of them may be meant.
+def load_meters(connection: Connection, names: Names, working_set: WorkingSet) -> None:
+    """Load the meters that the inputs name, and on which of their connectors there are orphans that are not loaded; and
+    when and with what register the next one began on the connector of each orphan that is.
     """
-    keys = sorted(
-        key
-        for key, one in working_set.transactions.items()
-        if one.state == "orphaned" and (key in names.transaction_ids or one.charge_point_id in names.stopping_at)
-    )
-    if keys:
-        rows = connection.execute(_OVERTAKEN, {"keys": keys})
+    orphans = sorted(key for key, one in working_set.transactions.items() if one.state == "orphaned")
+    if names.registers_at:
+        for *row, has_more in connection.execute(_REGISTERS, {"keys": sorted(names.registers_at), "loaded": orphans}):
+            one = Register(*row)
+            working_set.registers[one.charge_point_id, one.connector_id] = one
+            if has_more:
+                working_set.orphaned_at.add((one.charge_point_id, one.connector_id))
+    if orphans:
+        rows = connection.execute(_OVERTAKEN, {"keys": orphans})
         working_set.overtaken = {row[0]: (row[1], row[2]) for row in rows}
 
 

@@ -67,7 +67,7 @@ class MeterValues(msgspec.Struct, frozen=True):
             names.transaction_ids.add(self.transaction_id)
             names.metered[self.transaction_id] = self.charge_point_id
         else:
-            names.unfinished_at.add(self.charge_point_id)
+            names.open_at.add(self.charge_point_id)
 
 
 class Metered(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from csms.billing.models import customer
 from csms.charging import models, places
 from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
+from csms.charging.unfinished import is_open
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of
 
@@ -17,7 +18,7 @@ _cp, _tx = models.charge_point, models.charging_transaction
 _SETTINGS = select(*(_setting.c[name] for name in Setting.__struct_fields__)).where(
     any_of(_setting.c.charge_point_id, "keys")
 )
-_CHARGING = select(_tx.c.charge_point_id).where(_tx.c.state == "open", any_of(_tx.c.charge_point_id, "keys")).distinct()
+_CHARGING = select(_tx.c.charge_point_id).where(is_open(_tx.c.state), any_of(_tx.c.charge_point_id, "keys")).distinct()
 _DISPLAYS = select(_cp.c.id, _cp.c.shows_languages).where(_cp.c.shows_cost, any_of(_cp.c.id, "keys"))
 _LANGUAGES = select(customer.c.account_id, customer.c.language).where(
     customer.c.language != "", any_of(customer.c.account_id, "keys")
@@ -41,7 +42,8 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
 
 def load_displays(connection: Connection, names: Names, working_set: WorkingSet) -> set[int]:
     """Read which of the charge points where something happens show costs, and the languages of their customers."""
-    keys = {"keys": sorted(names.unfinished_at | set(names.metered.values()))}
+    stopping = {one.charge_point_id for one in names.stops}
+    keys = {"keys": sorted(names.open_at | stopping | set(names.metered.values()))}
     if not keys["keys"]:
         return set()
     working_set.displays = {row.id: row.shows_languages for row in connection.execute(_DISPLAYS, keys)}

@@ -11,6 +11,7 @@ from csms.billing import ledger
 from csms.charging import models
 from csms.charging.daily_limit import last_point
 from csms.charging.facts import AFTER_THE_END, Point, Running, Transaction
+from csms.charging.unfinished import is_open, is_unfinished
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Instant, any_of, as_fact
 
@@ -25,11 +26,11 @@ _RUNNING = select(
     _tx.connector_id,
     _tx.started_at,
     func.coalesce(_tx.heard_at, _tx.recorded_at),
-).where(_tx.state == "open", any_of(_tx.account_id, "keys"))
+).where(is_open(_tx.state), any_of(_tx.account_id, "keys"))
 _MIDNIGHT = bindparam("midnight", type_=Instant)
 _TRANSACTIONS = select(*(_tx["id" if name == "transaction_id" else name] for name in Transaction.__struct_fields__))
 _TODAYS = union_all(
-    _TRANSACTIONS.where(any_of(_tx.account_id, "keys"), _tx.state != "ended"),
+    _TRANSACTIONS.where(any_of(_tx.account_id, "keys"), is_unfinished(_tx.state)),
     _TRANSACTIONS.where(
         any_of(_tx.account_id, "keys"),
         _tx.started_at >= bindparam("earliest", type_=Instant),

@@ -106,7 +106,7 @@ class Open(msgspec.Struct, frozen=True):
 
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
-        names.unfinished_at.add(self.charge_point_id)
+        names.open_at.add(self.charge_point_id)
         names.commands_at.add(self.charge_point_id)
 
 
@@ -150,7 +150,7 @@ class Boot(msgspec.Struct, frozen=True):
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.charge_point_ids.add(self.charge_point_id)
-        names.unfinished_at.add(self.charge_point_id)
+        names.open_at.add(self.charge_point_id)
         names.settings_at.add(self.charge_point_id)
 
 
@@ -170,7 +170,7 @@ class StatusNotification(msgspec.Struct, frozen=True):
     def name(self, names: Names) -> None:
         """Say what must be loaded."""
         names.charge_point_ids.add(self.status.charge_point_id)
-        names.unfinished_at.add(self.status.charge_point_id)
+        names.open_at.add(self.status.charge_point_id)
         if self.status.status in _OF_RESERVATIONS:
             names.more.setdefault("reservations", set()).add(self.status.charge_point_id)
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.billing import ledger
 from csms.billing.books import Books
 from csms.billing.money import Currency
-from csms.charging import evidence, models, places, settings_store, spending
+from csms.charging import evidence, models, places, settings_store, spending, unfinished
 from csms.charging.command_queue import drives_settings, is_key_change
 from csms.charging.facts import (
     Alarm,
@@ -61,7 +61,7 @@ _CHARGE_POINTS_BY_IDENTITY = _CHARGE_POINTS.where(any_of(_cp.c.identity, "keys")
 _TRANSACTIONS_BY_ID = _TRANSACTIONS.where(any_of(_tx.c.id, "keys"))
 _TRANSACTIONS_BY_NATURAL_KEY = _TRANSACTIONS.where(any_of(_tx.c.natural_key, "keys"))
 _TRANSACTIONS_BY_STOP_KEY = _TRANSACTIONS.where(any_of(_tx.c.stop_key, "keys"))
-_TRANSACTIONS_UNFINISHED = _TRANSACTIONS.where(_tx.c.state != "ended", any_of(_tx.c.charge_point_id, "keys"))
+_TRANSACTIONS_OPEN = _TRANSACTIONS.where(unfinished.is_open(_tx.c.state), any_of(_tx.c.charge_point_id, "keys"))
 _COMMANDS_BY_ID = _COMMANDS.where(any_of(models.command.c.id, "keys"))
 _COMMANDS_WAITING = _COMMANDS.where(
     models.command.c.state.in_(("queued", "sent")), any_of(models.command.c.charge_point_id, "keys")
@@ -87,7 +87,7 @@ def load(
     evidence.load(connection, names, working_set)
     _load_charge_points(connection, names, working_set)
     _load_transactions(connection, names, working_set)
-    evidence.load_overtaken(connection, names, working_set)
+    evidence.load_meters(connection, names, working_set)
     ledger.load_cards(connection, names, working_set.books)
     ledger.load_accounts(connection, names, set(working_set.transactions), working_set.books)
     if names.review_keys:
@@ -159,31 +159,27 @@ def _load_transactions(connection: Sql, names: Names, working_set: WorkingSet) -
         (_TRANSACTIONS_BY_ID, names.transaction_ids),
         (_TRANSACTIONS_BY_NATURAL_KEY, names.natural_keys),
         (_TRANSACTIONS_BY_STOP_KEY, names.stop_keys),
-        (_TRANSACTIONS_UNFINISHED, names.unfinished_at),
-        (_TRANSACTIONS_UNFINISHED, None),
+        (_TRANSACTIONS_OPEN, names.open_at),
     ):
-        for row in _rows(connection, statement, _strayed(names, working_set) if keys is None else keys):
-            one = Transaction(*row)
-            working_set.transactions[one.transaction_id] = one
-            working_set.natural_keys[one.natural_key] = one.transaction_id
-            if one.stop_key is not None:
-                working_set.stop_keys[one.stop_key] = one.transaction_id
-            if one.account_id is not None:
-                names.account_ids.add(one.account_id)
+        for one in _take_transactions(_rows(connection, statement, keys), names, working_set):
             if one.state == "ended" or keys is names.natural_keys:  # a repeat is answered from the card, too
                 names.id_tags.update(tag for tag in (one.id_tag, one.stop_id_tag) if tag is not None)
+    more_open_at = unfinished.open_meant_at(names, working_set)
+    _take_transactions(_rows(connection, _TRANSACTIONS_OPEN, more_open_at), names, working_set)
+    orphans = unfinished.orphans_meant(connection, names, working_set)
+    _take_transactions(_rows(connection, _TRANSACTIONS_BY_ID, orphans), names, working_set)
 
 
-def _strayed(names: Names, working_set: WorkingSet) -> set[int]:
-    """Return the charge points whose readings name a transaction that nobody knows, or that was taken for over: their
-    open ones may be meant.
-    """
-    return {
-        charge_point_id
-        for transaction_id, charge_point_id in names.metered.items()
-        if transaction_id not in working_set.transactions
-        or working_set.transactions[transaction_id].state == "orphaned"
-    } - names.unfinished_at
+def _take_transactions(rows: Iterable[Any], names: Names, working_set: WorkingSet) -> list[Transaction]:
+    taken = [Transaction(*row) for row in rows]
+    for one in taken:
+        working_set.transactions[one.transaction_id] = one
+        working_set.natural_keys[one.natural_key] = one.transaction_id
+        if one.stop_key is not None:
+            working_set.stop_keys[one.stop_key] = one.transaction_id
+        if one.account_id is not None:
+            names.account_ids.add(one.account_id)
+    return taken
 
 
 def _load_points(connection: Sql, names: Names, working_set: WorkingSet) -> None:

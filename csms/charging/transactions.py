@@ -61,7 +61,7 @@ class StartTransaction(msgspec.Struct, frozen=True):
         names.id_tags.add(normalize_id_tag(self.id_tag))
         names.charge_point_ids.add(self.charge_point_id)
         names.natural_keys.add(self.natural_key)
-        names.unfinished_at.add(self.charge_point_id)
+        names.open_at.add(self.charge_point_id)
         names.registers_at.add(self.charge_point_id)
         names.tariffs = True
         names.new_transactions += 1
@@ -99,12 +99,11 @@ class StopTransaction(msgspec.Struct, frozen=True):
         if self.id_tag is not None:
             names.id_tags.add(normalize_id_tag(self.id_tag))
         names.charge_point_ids.add(self.charge_point_id)
-        names.unfinished_at.add(self.charge_point_id)
         if self.transaction_id > 0:
             names.transaction_ids.add(self.transaction_id)
         names.stop_keys.add(self.stop_key)
         names.parked_keys.add(self.parked_key)
-        names.stopping_at.add(self.charge_point_id)
+        names.stops.append(self)
         names.registers_at.add(self.charge_point_id)
 
 
@@ -135,7 +134,8 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     here = [one for one in working_set.unfinished(said.charge_point_id) if one.connector_id == said.connector_id]
     later = [one for one in here if one.state == "open" and _is_before(said, one, now)]
     orphans = [one for one in here if one not in later]
-    gap_flag, intents = ("", []) if here else _gap(said, working_set)  # what an orphan drew is not missing
+    is_orphaned = bool(here) or (said.charge_point_id, said.connector_id) in working_set.orphaned_at
+    gap_flag, intents = ("", []) if is_orphaned else _gap(said, working_set)  # what an orphan drew is not missing
     for orphan in orphans:
         if orphan.state == "open":
             intents += closing.overtaken(orphan, said.meter_start_wh)
@@ -260,7 +260,7 @@ def _stop_unknown(said: StopTransaction, working_set: WorkingSet, now: datetime)
     """
     candidates = [one for one in working_set.unfinished(said.charge_point_id) if _fits(one, said, working_set)]
     foreign = said.transaction_id in working_set.transactions
-    if len(candidates) == 1 and not foreign:
+    if len(candidates) == 1 and not foreign and said.stop_key not in working_set.ambiguous:
         flag = f"stopped with transaction id {said.transaction_id}"
         return end(candidates[0], said, working_set, now, flags=(*said.flags, flag))
     kind = "stop for another station's transaction" if foreign else _PARKED

@@ -6,7 +6,7 @@ sees it. Knows the facts of charging, hands money's intents on to the books, and
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import asdict, replace
 
@@ -47,21 +47,22 @@ from csms.charging.facts import (
 )
 from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
 
+if TYPE_CHECKING:
+    from csms.charging.transactions import StopTransaction
+
 
 @dataclass(slots=True)
 class Names(MoneyNames):
-    """What the inputs of a batch name. Whoever names a charge point's unfinished transactions names their accounts
-    too.
-    """
+    """What the inputs of a batch name. Whoever names a charge point's open transactions names their accounts too."""
 
     charge_point_ids: set[int] = field(default_factory=set)
     identities: set[str] = field(default_factory=set)
     transaction_ids: set[int] = field(default_factory=set)
     natural_keys: set[str] = field(default_factory=set)
     stop_keys: set[str] = field(default_factory=set)
-    stopping_at: set[int] = field(default_factory=set)  # charge points that stop a transaction
+    stops: list["StopTransaction"] = field(default_factory=list)
     parked_keys: set[str] = field(default_factory=set)  # under which a stop that fits nothing is kept for a person
-    unfinished_at: set[int] = field(default_factory=set)
+    open_at: set[int] = field(default_factory=set)  # charge points whose open transactions may be meant
     metered: dict[int, int] = field(default_factory=dict)  # the charge point by the transaction id of its readings
     registers_at: set[int] = field(default_factory=set)
     review_keys: set[str] = field(default_factory=set)
@@ -89,6 +90,8 @@ class WorkingSet:
     stop_keys: dict[str, int] = field(default_factory=dict)
     overtaken: dict[int, tuple[datetime, int]] = field(default_factory=dict)  # when and where the next one began
     parked: set[str] = field(default_factory=set)  # the parked keys that are taken, decided by a person or not
+    ambiguous: set[str] = field(default_factory=set)  # keys of stops that fit more orphans than the batch can end
+    orphaned_at: set[tuple[int, int]] = field(default_factory=set)  # connectors with orphans that are not loaded
     commands: dict[int, Command] = field(default_factory=dict)
     tariffs: dict[str, list[TariffVersion]] = field(default_factory=dict)
     tariff_names: dict[int, str] = field(default_factory=dict)
@@ -148,7 +151,7 @@ class WorkingSet:
     more_facts: dict[type, list[Any]] = field(default_factory=dict)  # facts that writers beside charging's own take
 
     def unfinished(self, charge_point_id: int) -> list[Transaction]:
-        """Return the open and orphaned transactions of a charge point, oldest first."""
+        """Return the open transactions of a charge point, and those orphans that may be meant, oldest first."""
         found = [
             one for one in self.transactions.values() if one.charge_point_id == charge_point_id and one.state != "ended"
         ]

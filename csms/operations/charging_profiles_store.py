@@ -28,6 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.charging import models
 from csms.charging.facts import Transaction
+from csms.charging.unfinished import is_open
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Instant, Many, any_of, as_fact
 from csms.operations.charging_profile_models import composite_schedule, installed_profile, limit_refusal
@@ -229,7 +230,7 @@ _MOST_PERIODS = select(_setting.charge_point_id, _setting.reported_value).where(
 )
 _LIMITED = (
     select(*(_tx.id if name == "transaction_id" else _tx[name] for name in Transaction.__struct_fields__))
-    .where(any_of(_tx.charge_point_id, "keys"), _tx.state == "open", _tx.limited_until.is_not(None))
+    .where(any_of(_tx.charge_point_id, "keys"), is_open(_tx.state), _tx.limited_until.is_not(None))
     .order_by(_tx.id)
     .with_for_update()
 )

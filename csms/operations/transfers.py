@@ -105,7 +105,7 @@ class QueueTransfer(msgspec.Struct, frozen=True):
         names.new_commands += 1
         names.charge_point_ids.add(self.command.charge_point_id)
         if self.only_idle:
-            names.unfinished_at.add(self.command.charge_point_id)
+            names.open_at.add(self.command.charge_point_id)
         if self.campaign_id is not None:
             names.more.setdefault(CAMPAIGN, set()).add((self.campaign_id, self.command.charge_point_id))
 
