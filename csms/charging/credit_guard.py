@@ -15,7 +15,15 @@ from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
 from csms.charging.command_queue import stop_command, trigger_command, unlock_command
 from csms.charging.facts import Alarm, AlarmOver, StopLag, Transaction
-from csms.charging.forecast import cost_after, ends_at, ends_not_before, heard_at, is_exhausted, taken_at
+from csms.charging.forecast import (
+    cost_after,
+    ends_at,
+    ends_not_before,
+    heard_at,
+    is_exhausted,
+    set_ahead,
+    taken_at,
+)
 from csms.charging.offline_limit import limit, renewed_at
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
@@ -172,15 +180,21 @@ def learn(before: Transaction, ended_at: datetime, working_set: WorkingSet, now:
 
 
 def _heard(one: Transaction, before: Transaction, working_set: WorkingSet, now: datetime) -> Transaction:
-    """Note when a reading was taken, how often readings come by themselves, and whether this one answers a probe."""
+    """Note when a reading was taken, how often readings come by themselves, and whether this one answers a probe.
+
+    A limit in the time of a clock that was set since is due to be told anew.
+    """
     probed_at, answers = before.probed_at, before.answers_probes
+    ahead, is_set_back = set_ahead(before, one.register_at, now), _is_set_back(one, before, working_set)
+    is_off = before.limited_until is not None and (ahead or is_set_back)
     waits = probed_at is not None and probed_at >= heard_at(before)
     if waits and probed_at is not None:
         answers = now - probed_at <= _ANSWER_TIME
     return msgspec.structs.replace(
         one,
-        heard_at=now if _is_set_back(one, before, working_set) else taken_at(before, one.register_at, now),
-        interval_s=before.interval_s if waits and answers else _interval_s(one, before),
+        heard_at=now if is_set_back else taken_at(before, one.register_at, now),
+        interval_s=before.interval_s if waits and answers else _interval_s(one, before, ahead),
+        limited_until=now if is_off else one.limited_until,
         answers_probes=answers,
     )
 
@@ -194,13 +208,13 @@ def _is_set_back(one: Transaction, before: Transaction, working_set: WorkingSet)
     return (one.register_wh - before.register_wh - 1) * 3600 > most_w * passed_s
 
 
-def _interval_s(one: Transaction, before: Transaction) -> int | None:
+def _interval_s(one: Transaction, before: Transaction, ahead: timedelta) -> int | None:
     """Return how often readings come by themselves, after one more did: the first one since the start, the others since
     the reading before. Since a probe's answer it is only a part.
     """
     known_s = before.interval_s
     since = before.started_at if known_s is None else before.register_at
-    passed_s = min(_LONGEST_INTERVAL_S, elapsed_s(since, one.register_at))
+    passed_s = min(_LONGEST_INTERVAL_S, elapsed_s(since, one.register_at - ahead))
     is_part = before.probed_at is not None and abs(heard_at(before) - before.probed_at) <= _ANSWER_TIME
     if known_s is None or passed_s > known_s:
         return passed_s or None

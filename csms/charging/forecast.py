@@ -22,6 +22,7 @@ _PRECISION = timedelta(milliseconds=50)
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_PER_HOUR = 3_600_000
 _MICRO = 10**6
+_JITTER = timedelta(seconds=10)  # by which one message may have been so much slower than another
 _DRIFT = 64  # a station's clock that runs slow, or was set back, is caught up with by this part of the time
 
 
@@ -38,6 +39,16 @@ def taken_at(one: Transaction, happened_at: datetime, now: datetime) -> datetime
     """
     passed = happened_at - one.register_at
     return min(now, heard_at(one) + passed + max(passed, timedelta(0)) / _DRIFT)
+
+
+def set_ahead(one: Transaction, happened_at: datetime, now: datetime) -> timedelta:
+    """Return by how much a station's clock was set ahead since the latest reading, as its next one tells.
+
+    By its clock more time has passed than by ours since the fastest message. A start that came out of a queue makes
+    that look so, too.
+    """
+    ahead = heard_at(one) + (happened_at - one.register_at) - now
+    return ahead if ahead > _JITTER and "late" not in one.flags else timedelta(0)
 
 
 def credit_minor(one: Transaction, working_set: WorkingSet) -> int | None:

@@ -8,13 +8,16 @@ Samples of one phase or of another location are not the total. What came is stor
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
 from csms.billing.books import Decision
+from csms.charging import station_clocks
 from csms.charging.closing import UNHEARD_OF, is_believable, join, most_wh, weighed, zombie_wait
 from csms.charging.credit_guard import follow
 from csms.charging.facts import AFTER_THE_END, Policy, Reading, RelativeReadings, Transaction
+from csms.charging.forecast import set_ahead
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
@@ -45,12 +48,15 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class MeterValue(msgspec.Struct, frozen=True):
-    """Samples of one moment, with the text they came in."""
+    """Samples of one moment, with the text they came in; `claimed_at` is what the station said where our time had to
+    take its place.
+    """
 
     happened_at: datetime
     samples: tuple[Sample, ...]
     samples_json: str
     flags: str = ""
+    claimed_at: datetime | None = None
 
 
 class MeterValues(msgspec.Struct, frozen=True):
@@ -68,6 +74,8 @@ class MeterValues(msgspec.Struct, frozen=True):
             names.metered[self.transaction_id] = self.charge_point_id
         else:
             names.open_at.add(self.charge_point_id)
+        if any(value.claimed_at is not None for value in self.values):
+            names.charge_point_ids.add(self.charge_point_id)
 
 
 class Metered(msgspec.Struct, frozen=True):
@@ -95,6 +103,7 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
     is_over = _idles_too_long(moved)
     if is_over:
         moved = msgspec.structs.replace(moved, flags=join(moved.flags, IDLE))
+    moved, clock = _by_its_clock(moved, said, working_set, now)
     followed = follow(
         moved,
         working_set,
@@ -103,7 +112,22 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
         is_history=_is_history(one, readings, now),
     )
     trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in moved.flags and RELATIVE not in one.flags else ()
-    return Decision(Metered(one.transaction_id, followed.stop_requested), (*readings, *trait, *followed.intents))
+    return Decision(
+        Metered(one.transaction_id, followed.stop_requested), (*readings, *trait, *clock, *followed.intents)
+    )
+
+
+def _by_its_clock(
+    one: Transaction, said: MeterValues, working_set: WorkingSet, now: datetime
+) -> tuple[Transaction, tuple[Any, ...]]:
+    """Note that the clock is further ahead than was known; a limit in its time is then due to be told anew."""
+    claimed = max((value.claimed_at for value in said.values if value.claimed_at is not None), default=None)
+    if claimed is None:
+        return one, ()
+    clock = station_clocks.set_further_ahead(working_set.charge_points[said.charge_point_id], claimed, now)
+    if clock and one.limited_until is not None:
+        one = msgspec.structs.replace(one, limited_until=now)
+    return one, clock
 
 
 def to_readings(
@@ -154,7 +178,7 @@ def understand(
     delivered. A register that counts from the start of the session is turned into the connector's own. Registers only
     rise: one that is higher at an earlier time is later, by a clock that was set back.
     """
-    understood: list[Reading] = []
+    before, understood = one, list[Reading]()
     for each in readings:
         reading, before_it = each, one
         if reading.register_wh is not None and _is_relative(one, reading.register_wh, reading.happened_at, policy, now):
@@ -168,7 +192,8 @@ def understand(
         if register_ is not None and not is_believable(one, register_, reading.happened_at, now, policy):
             reading = msgspec.structs.replace(reading, flags=join(reading.flags, IMPLAUSIBLE))
         else:
-            one = _moved(one, reading)
+            is_next = one.register_at == before.register_at
+            one = _moved(one, reading, set_ahead(before, reading.happened_at, now) if is_next else timedelta(0))
         one = weighed(before_it, one, register_, reading.happened_at, is_good=IMPLAUSIBLE not in reading.flags)
         understood.append(reading)
     return one, tuple(understood)
@@ -186,13 +211,13 @@ def _is_relative(one: Transaction, register_wh: int, at: datetime, policy: Polic
     return is_first and 0 < register_wh < one.meter_start_wh and register_wh <= most_wh(one, at, now, policy)
 
 
-def _moved(one: Transaction, reading: Reading) -> Transaction:
+def _moved(one: Transaction, reading: Reading, ahead: timedelta) -> Transaction:
     register = reading.register_wh
     if register is None or register < one.register_wh:
         return one
     if register == one.register_wh and reading.happened_at < one.register_at:
         return one
-    power_w = reading.power_w if reading.power_w is not None else _average_power_w(one, reading)
+    power_w = reading.power_w if reading.power_w is not None else _average_power_w(one, reading, ahead)
     return msgspec.structs.replace(
         one,
         register_wh=register,
@@ -283,13 +308,17 @@ def _number(text: str) -> Decimal | None:
     return number if number.is_finite() and 0 <= number < _LARGEST else None
 
 
-def _average_power_w(one: Transaction, reading: Reading) -> int | None:
+def _average_power_w(one: Transaction, reading: Reading, ahead: timedelta) -> int | None:
     """Return the power since the reading before. Times are told in whole seconds and registers in whole Wh: between
-    readings that are close together the average says little, and a power that fits both is kept.
+    readings that are close together the average says little, and a power that fits both is kept. Time by which the
+    clock was set `ahead` did not pass, where the connector can give so much in the rest.
     """
     seconds = int((reading.happened_at - one.register_at).total_seconds())
     assert reading.register_wh is not None, "the caller checked it"
     drawn_wh = reading.register_wh - one.register_wh
+    rest_s = seconds - int(ahead.total_seconds())
+    if ahead and drawn_wh * 3600 <= (one.max_power_w or 0) * rest_s:
+        seconds = rest_s
     if seconds <= 0:
         return one.power_w
     average_w = min(drawn_wh * 3600 // seconds, _LARGEST_POWER_W)

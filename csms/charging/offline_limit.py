@@ -13,6 +13,7 @@ import msgspec
 from csms.charging.command_queue import stop_command
 from csms.charging.facts import Command, SmartCharging, Transaction
 from csms.charging.forecast import ends_not_before, heard_at
+from csms.charging.station_clocks import by_its_clock
 from csms.charging.working_set import WorkingSet
 
 KEYS = (
@@ -93,8 +94,9 @@ def _command(
     phases = 1 if power_w <= _SINGLE_PHASE_W else 3
     most = power_w if smart.in_watts else -(-power_w // (_VOLTS * phases))
     seconds = max(0, int((until - heard_at(one)).total_seconds()))
+    begins = by_its_clock(working_set.charge_points[one.charge_point_id], one.register_at, heard_at(one))
     schedule = {
-        "startSchedule": one.register_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "startSchedule": begins.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "chargingRateUnit": "W" if smart.in_watts else "A",
         "chargingSchedulePeriod": [{"startPeriod": 0, "limit": most}, {"startPeriod": seconds, "limit": 0}],
     }

@@ -36,4 +36,6 @@ def _meter_value(value: messages.MeterValue, exchange: Exchange) -> MeterValue:
         for one in value.sampled_value
     )
     came = bytes(exchange.payload) if exchange.flags else _SAMPLES.encode(value.sampled_value)
-    return MeterValue(read.happened_at, samples, came.decode(), "; ".join((*exchange.flags, *read.flags)))
+    flags = "; ".join((*exchange.flags, *read.flags))
+    replaced = None if read.claimed_at == read.happened_at else read.claimed_at
+    return MeterValue(read.happened_at, samples, came.decode(), flags, replaced)

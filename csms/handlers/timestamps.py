@@ -5,12 +5,11 @@ replaced by our time and flagged, because the tariff depends on it. Knows nothin
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 
-EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)  # a clock that was never set counts from 1970 or 2000
-AHEAD = timedelta(minutes=10)  # a clock may run ahead of ours by this much
+from csms.charging.station_clocks import AHEAD, EARLIEST
 
 NAIVE = "timestamp: naive"
 MISSING = "timestamp: missing"

@@ -50,7 +50,7 @@ def test_a_credit_without_end_in_sight_asks_the_station_for_nothing(evening: Eve
     one = evening.start()
     for _ in range(5):
         evening.look_when_due(one)
-        evening.read(one, 1000, 10 * KW)
+        evening.read(one, 27, 10 * KW)
     assert evening.actions() == []
     assert evening.row(one).guard_at > after(evening, 60)
 

@@ -132,6 +132,32 @@ def test_a_clock_that_is_set_back_ends_no_charge_early(evening_at: Callable[...,
     assert stopped_after_s(evening, one) == pytest.approx(1000 - 5 - 2.5, abs=3)
 
 
+@pytest.mark.parametrize("set_s", [45, 300, 550])
+def test_a_clock_that_is_set_ahead_makes_no_power_look_smaller(evening_at: Callable[..., Evening], set_s: int) -> None:
+    evening = evening_at()
+    evening.issue(100)
+    one = evening.start()
+    for number in range(1, 4):
+        read_at(evening, one, number * 300, watts=None, clock_s=set_s if number > 1 else 0)
+    assert evening.row(one).power_w == pytest.approx(10 * KW, rel=0.05)
+    assert evening.row(one).interval_s == 300
+    assert stopped_after_s(evening, one) == pytest.approx(1000 - 5 - 2.5, abs=12)
+
+
+def test_readings_out_of_the_queue_of_a_start_that_came_late_are_no_clock_that_was_set(
+    evening_at: Callable[..., Evening],
+) -> None:
+    evening = evening_at()
+    evening.issue(1000)
+    begun = evening.now
+    evening.now += timedelta(seconds=125)
+    one = evening.start(at=begun)
+    for seconds in (60, 120):
+        evening.now += timedelta(seconds=0.3)
+        evening.read(one, wh_at(seconds), None, at=begun + timedelta(seconds=seconds))
+        assert evening.row(one).power_w == pytest.approx(10 * KW, rel=0.03)
+
+
 def test_a_reading_that_comes_late_and_is_lower_moves_nothing_back(evening_at: Callable[..., Evening]) -> None:
     evening = evening_at()
     evening.issue(500)

@@ -11,10 +11,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from csms.charging import models
-from csms.charging.facts import Command, SmartCharging
+from csms.charging.facts import Command, ConnectorStatus, SmartCharging
+from csms.charging.metering import MeterValue, MeterValues, Sample
 from csms.charging.offline_limit import smart_charging_of
+from csms.charging.stations import StatusNotification
 from csms.commands.answers import write_call
 from csms.config import Settings
+from csms.handlers.timestamps import read_timestamp
 from csms.installation import open_installation
 from tests.support.evening import KW, NOON, Evening
 from tests.support.world import add_tariff
@@ -214,3 +217,63 @@ def test_a_limit_is_renewed_after_the_link_came_back(evening: Evening) -> None:
     evening.read(one, 1000, 0)
     evening.look_when_due(one)
     assert ends_after_s(evening, limits(evening)[-1]) > (evening.now - NOON).total_seconds()
+
+
+def tells_status(evening: Evening, clock_s: int) -> None:
+    """Let a station whose clock is so far ahead say that its connector is free."""
+    status = ConnectorStatus(1, 1, "Available", "NoError", "", "", evening.now)
+    evening.engine.execute(StatusNotification(status, evening.now + timedelta(seconds=clock_s)))
+
+
+def told_at(evening: Evening, transaction_id: int, wh: int, clock_s: int) -> None:
+    """Let a station whose clock is so far ahead send a reading, as its handler reads it."""
+    claimed = evening.now + timedelta(seconds=clock_s)
+    read = read_timestamp(claimed.isoformat(), evening.now)
+    replaced = None if read.happened_at == claimed else claimed
+    value = MeterValue(read.happened_at, (Sample(str(wh)),), f"{wh}", "; ".join(read.flags), replaced)
+    evening.engine.execute(MeterValues(1, 1, transaction_id, (value,)))
+
+
+@pytest.mark.parametrize("clock_s", [-500, -300, 0, 300, 3600, -1_772_452_800])
+def test_a_limit_lasts_as_long_by_the_clock_of_the_station_however_wrong_that_is(
+    evening: Evening, clock_s: int
+) -> None:
+    reports(evening, **SMART)
+    tells_status(evening, clock_s)
+    evening.issue(792)
+    one = evening.start(at=read_timestamp((NOON + timedelta(seconds=clock_s)).isoformat(), NOON).happened_at)
+    evening.look_when_due(one)
+    (told,) = limits(evening)
+    assert ends_after_s(evening, told) - clock_s == pytest.approx(3600, abs=2)
+
+
+@pytest.mark.parametrize("clock_s", [300, 1200, 3600, -400])
+def test_a_limit_is_told_anew_when_the_clock_of_a_station_is_set(evening: Evening, clock_s: int) -> None:
+    reports(evening, **SMART)
+    evening.issue(792)
+    one = evening.start()
+    evening.look_when_due(one)
+    evening.pass_s(58)
+    told_at(evening, one, 350, 0)
+    evening.pass_s(60)
+    told_at(evening, one, 716, clock_s)
+    assert evening.row(one).guard_at == evening.now
+    evening.look(one)
+    (_, *others) = limits(evening)
+    assert len(others) == 1
+    left_s = (7.92 / 0.36 - 0.716) / 22 * 3600
+    ends_s = ends_after_s(evening, others[0]) - clock_s - (evening.now - NOON).total_seconds()
+    assert ends_s == pytest.approx(left_s, abs=2)
+
+
+def test_a_clock_that_stays_wrong_tells_no_limit_anew(evening: Evening) -> None:
+    reports(evening, **SMART)
+    tells_status(evening, 3600)
+    evening.issue(792)
+    one = evening.start()
+    evening.look_when_due(one)
+    for number in range(1, 6):
+        evening.pass_s(60)
+        told_at(evening, one, 366 * number, 3600 + number % 2)
+    assert len(limits(evening)) == 1
+    assert evening.row(one).guard_at > evening.now
