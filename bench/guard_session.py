@@ -18,7 +18,7 @@ import msgspec
 from bench.guard_parts import CURRENCY, EPOCH, LAZIEST, SLOWEST, Car, Outcome, Station, price_of
 from csms.billing.books import Books, Card, PrepaidAccount
 from csms.billing.tariffs import Tariff
-from csms.charging.command_queue import AnswerCommand, ClaimCommand
+from csms.charging.command_queue import AnswerCommand, ClaimCommand, take_back
 from csms.charging.credit_guard import GuardDue
 from csms.charging.engine import DECIDERS
 from csms.charging.facts import ChargePoint, Command, Policy, SmartCharging, TariffVersion, Transaction
@@ -312,6 +312,10 @@ class Session:
             self.stops += command.action == "RemoteStopTransaction"
             self.limits += command.action == "SetChargingProfile"
         world.unnumbered_commands.clear()
+        for transaction_id in world.spared:  # what `evidence.cancel_stops` does to the rows
+            found = take_back(self._number, {transaction_id}, world, now)
+            world.commands |= {key: one for key, one in found.items() if world.commands[key].state == "queued"}
+        world.spared.clear()
         if isinstance(asked, StartTransaction):
             self._transaction_id = decision.outcome.transaction_id
         self._after(_SERVER_S, self._send_next)

@@ -17,10 +17,13 @@ from csms.charging.setting_facts import KeyOffer
 from csms.charging.working_set import Names, WorkingSet
 
 SETTINGS = "settings"  # who asks for the commands of the plan of settings
+GUARD = "credit guard"  # who stops a transaction for its credit, and asks for readings
 DISPLAY = "display"  # who asks for what displays show
 MASKED_KEY = "(made when it is sent)"  # stands for a key in the row of its command, before and after it is sent
 SECRETS = "command secrets"  # what a loader brings: whole payloads by the number of their command
 KEY_SECRET = "what keys are made from"  # noqa: S105 - the same: a secret, by this very name
+OF_A_STOP = ("RemoteStopTransaction", "UnlockConnector")
+NOT_WANTED = "there is credit again"  # why a stop is not sent
 _KEY_BYTES = 20  # the most that the Security Whitepaper takes (A00.FR.204)
 _KEY_UNSETTLED = "it may have taken an earlier key: wait until it connects with that one, or set its key by hand"
 _MAX_ATTEMPTS = 5
@@ -103,7 +106,7 @@ def stop_command(one: Transaction, working_set: WorkingSet, requested_by: str, n
 def trigger_command(one: Transaction, working_set: WorkingSet, now: datetime) -> Command:
     """Return the command that asks for a fresh reading of a transaction; of no use when it comes late."""
     payload = msgspec.json.encode({"requestedMessage": "MeterValues", "connectorId": one.connector_id}).decode()
-    asked = stop_command(one, working_set, "credit guard", now)
+    asked = stop_command(one, working_set, GUARD, now)
     return msgspec.structs.replace(
         asked, action="TriggerMessage", payload_json=payload, repeatable=False, expires_at=now + _TRIGGER_LIFETIME
     )
@@ -112,7 +115,7 @@ def trigger_command(one: Transaction, working_set: WorkingSet, now: datetime) ->
 def unlock_command(one: Transaction, working_set: WorkingSet, now: datetime) -> Command:
     """Return the command that unlocks the connector of a transaction, which ends it (OCPP 1.6, 5.18)."""
     payload = msgspec.json.encode({"connectorId": one.connector_id}).decode()
-    asked = stop_command(one, working_set, "credit guard", now)
+    asked = stop_command(one, working_set, GUARD, now)
     return msgspec.structs.replace(asked, action="UnlockConnector", payload_json=payload, repeatable=False)
 
 
@@ -207,6 +210,17 @@ def revive(charge_point_id: int, working_set: WorkingSet, now: datetime) -> tupl
         for command in waiting_at(charge_point_id, working_set)
         if command.state == "sent" and not awaits_boot(command)
     )
+
+
+def take_back(
+    charge_point_id: int, transaction_ids: set[int], working_set: WorkingSet, now: datetime
+) -> dict[int, Command]:
+    """Return, by number, the stops of transactions that go on after all, which then are not sent (again)."""
+    return {
+        command.command_id: expired(command, NOT_WANTED, now)
+        for command in waiting_at(charge_point_id, working_set)
+        if command.transaction_id in transaction_ids and command.requested_by == GUARD and command.action in OF_A_STOP
+    }
 
 
 def waiting_at(charge_point_id: int, working_set: WorkingSet) -> list[Command]:

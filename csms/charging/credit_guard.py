@@ -13,10 +13,11 @@ import msgspec
 
 from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
-from csms.charging.command_queue import stop_command, trigger_command, unlock_command
+from csms.charging.command_queue import GUARD, stop_command, trigger_command, unlock_command
 from csms.charging.facts import Alarm, AlarmOver, StopLag, Transaction
 from csms.charging.forecast import (
     cost_after,
+    credit_minor,
     ends_at,
     ends_not_before,
     heard_at,
@@ -28,6 +29,7 @@ from csms.charging.offline_limit import limit, renewed_at
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
+IDLE = "stopped: no current drawn"  # the flag of a stop that credit has nothing to do with
 _LONGEST_INTERVAL_S = 900
 _UNKNOWN_POWER_W = 22_000  # of a station whose maximum power nobody entered
 _QUEUE_TIME = timedelta(seconds=30)  # so long a station takes to tell what it had queued
@@ -40,6 +42,7 @@ _SOONEST_SILENT = timedelta(seconds=60)
 _RARELY = timedelta(seconds=50)  # of which a look takes the usual part: probes half a minute apart
 _FINAL = timedelta(seconds=2)  # nearer than this, and both ways of the link, no other reading would come in time
 _AT_ONCE = timedelta(seconds=30)  # so near the end a reading is looked at with the link's lag, which it does not know
+_SPARED = timedelta(seconds=15)  # of maximum power that there must be credit for to take a stop back
 _ANSWER_TIME = timedelta(seconds=20)  # a reading within it is taken for the answer of a probe
 _OFTEN_S = 15  # readings that come so often need no probes
 _SILENT_AFTER_S = 330  # without an interval to judge by
@@ -129,6 +132,9 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
         return Decision(False)
     is_due = one.guard_at is not None and one.guard_at <= now
     if one.stop_requested_at is not None:
+        freed = spared(one, working_set, now)
+        if freed is not None:
+            return Decision(True, (freed, *end_alarm(one, working_set)))
         return _insist(one, working_set, now) if is_due else Decision(True)
     round_trip = timedelta(milliseconds=asked.lag_ms)
     lead = _lead(one, round_trip, working_set)
@@ -154,6 +160,20 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     one = msgspec.structs.replace(one, guard_at=look_at)
     hold = _claim(one, look_at + lead, working_set)
     return Decision(True, (one, *intents, *limits, *hold))
+
+
+def spared(one: Transaction, working_set: WorkingSet, now: datetime) -> Transaction | None:
+    """Return a transaction whose stop is not wanted any more, since there is credit again; None where it is.
+
+    What has not reached the station is taken back with it. A station that was told already ends it all the same.
+    """
+    is_for_credit = one.state == "open" and one.authorization_status == "Accepted" and IDLE not in one.flags
+    if one.stop_requested_at is None or not is_for_credit or credit_minor(one, working_set) is None:
+        return None
+    soonest = ends_not_before(one, _maximum_power_w(one), working_set)
+    if soonest is not None and soonest - now < _SPARED:
+        return None
+    return msgspec.structs.replace(one, stop_requested_at=None, stop_attempts=0, guard_at=now)
 
 
 def end_alarm(one: Transaction, working_set: WorkingSet) -> tuple[AlarmOver, ...]:
@@ -368,4 +388,4 @@ def _stop(one: Transaction, working_set: WorkingSet, now: datetime) -> tuple[Tra
         stop_attempts=attempts,
         guard_at=now + timedelta(seconds=again_s) if one.state == "open" else None,
     )
-    return stopped, [stop_command(one, working_set, "credit guard", now)]
+    return stopped, [stop_command(one, working_set, GUARD, now)]

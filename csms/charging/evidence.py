@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.books import normalize_id_tag
 from csms.charging import models
+from csms.charging.command_queue import GUARD, NOT_WANTED, OF_A_STOP
 from csms.charging.facts import Register, Resolution, StoredReview
 from csms.charging.unfinished import is_orphaned
 from csms.charging.working_set import Names, WorkingSet
@@ -113,6 +114,14 @@ _CANCEL = (
     .values(state="expired", failure="the transaction ended before it was sent", answered_at=bindparam("now"))
 )
 
+_OF_A_STOP = any_of(_command.transaction_id, "keys") & (_command.requested_by == GUARD) & _command.action.in_(OF_A_STOP)
+_SPARE = (
+    update(models.command)
+    .where(_OF_A_STOP, _command.state == "queued")
+    .values(state="expired", failure=NOT_WANTED, answered_at=bindparam("now"))
+)
+_SEND_ONCE = update(models.command).where(_OF_A_STOP, _command.state == "sent").values(repeatable=False)
+
 
 def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
     """Load the review items that the inputs name; an item names its charge point and transaction."""
@@ -173,6 +182,11 @@ def write(connection: Connection, working_set: WorkingSet, now: datetime) -> Non
 
 
 def cancel_stops(connection: Connection, working_set: WorkingSet, now: datetime) -> None:
-    """Cancel what waits to be sent for transactions that end in this batch."""
+    """Cancel what waits to be sent for transactions that end in this batch; and the stops of those that go on after
+    all, of which none that is on its way is sent again.
+    """
     if working_set.ended:
         connection.execute(_CANCEL, {"keys": sorted(working_set.ended), "now": now})
+    if working_set.spared:
+        connection.execute(_SPARE, {"keys": sorted(working_set.spared), "now": now})
+        connection.execute(_SEND_ONCE, {"keys": sorted(working_set.spared)})

@@ -15,7 +15,7 @@ import msgspec
 from csms.billing.books import Decision
 from csms.charging import station_clocks
 from csms.charging.closing import UNHEARD_OF, is_believable, join, most_wh, weighed, zombie_wait
-from csms.charging.credit_guard import follow
+from csms.charging.credit_guard import IDLE, follow
 from csms.charging.facts import AFTER_THE_END, Policy, Reading, RelativeReadings, Transaction
 from csms.charging.forecast import set_ahead
 from csms.charging.pricing import elapsed_s
@@ -29,7 +29,6 @@ _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
 RELATIVE = "readings relative to the session"
 IMPLAUSIBLE = "implausible"  # more than the connector can have delivered: plays no part
 HEARD_AGAIN = "heard of again"
-IDLE = "stopped: no current drawn"
 _CLOSE_S = 3  # an average over less is wrong by a third and more
 _HISTORY_AFTER = timedelta(hours=2)
 _QUEUED = timedelta(minutes=1)  # more than this between messages, and less between their arrivals: a queue is emptied

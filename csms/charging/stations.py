@@ -13,7 +13,8 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging import settings_plan, station_clocks, zombies
-from csms.charging.command_queue import revive
+from csms.charging.command_queue import revive, take_back
+from csms.charging.credit_guard import spared
 from csms.charging.facts import (
     ChainBreak,
     ChargePoint,
@@ -205,10 +206,15 @@ class ChangeKey(msgspec.Struct, frozen=True):
 def opened(said: Open, working_set: WorkingSet, now: datetime) -> Decision[Opened]:
     """Note which node holds the socket (the newest counts), and say what its node has to take up."""
     connection = Connection(said.charge_point_id, said.connection_id, said.node, said.address, said.subprotocol)
-    revived = revive(said.charge_point_id, working_set, now)
-    waiting = any(one.state == "queued" for one in (*working_set.commands.values(), *revived))
-    watches = {one.transaction_id: watch_of(one) for one in working_set.unfinished(said.charge_point_id)}
-    return Decision(Opened(waiting, watches), (connection, Seen(said.charge_point_id, now), *revived))
+    unfinished = working_set.unfinished(said.charge_point_id)
+    freed = {one.transaction_id: freed for one in unfinished if (freed := spared(one, working_set, now)) is not None}
+    taken_back = take_back(said.charge_point_id, set(freed), working_set, now)
+    revived = [one for one in revive(said.charge_point_id, working_set, now) if one.command_id not in taken_back]
+    left = [one for one in working_set.commands.values() if one.command_id not in taken_back]
+    waiting = any(one.state == "queued" for one in (*left, *revived))
+    watches = {one.transaction_id: watch_of(freed.get(one.transaction_id, one)) for one in unfinished}
+    noted = (connection, Seen(said.charge_point_id, now), *freed.values(), *taken_back.values(), *revived)
+    return Decision(Opened(waiting, watches), noted)
 
 
 def hash_key(key: bytes, salt: str) -> str:

@@ -127,6 +127,7 @@ class WorkingSet:
     resolutions: dict[str, Resolution] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)  # transactions that end in this batch
     revived: set[int] = field(default_factory=set)  # transactions that were taken for over, and are not
+    spared: set[int] = field(default_factory=set)  # transactions that are not to be stopped any more
     registers: dict[tuple[int, int], Register] = field(default_factory=dict)
     changed_registers: set[tuple[int, int]] = field(default_factory=set)
     broken_chains: set[int] = field(default_factory=set)
@@ -206,6 +207,8 @@ def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
         working_set.ended.add(key)
     if known and one.state == "open" and working_set.transactions[key].state != "open":
         working_set.revived.add(key)
+    if known and one.stop_requested_at is None and working_set.transactions[key].stop_requested_at is not None:
+        working_set.spared.add(key)
     working_set.transactions[key] = one
     working_set.natural_keys[one.natural_key] = key
     if one.stop_key is not None:

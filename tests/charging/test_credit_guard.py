@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from csms.billing import models as money_models
 from csms.charging import models
+from csms.charging.command_queue import AnswerCommand, ClaimCommand, QueueCommand
 from csms.charging.engine import Engine
 from csms.charging.forecast import taken_at
 from csms.charging.stations import Open
@@ -321,6 +322,98 @@ def test_a_transaction_that_does_not_stop_raises_one_alarm_that_counts(evening: 
     with evening.database.reading() as connection:
         (over,) = connection.execute(select(models.alarm)).all()
     assert over.cleared_at is not None
+
+
+# --- a stop that a top-up makes needless ------------------------------------------------------------------------------
+
+
+def _commands(evening: Evening) -> list[tuple[str, str]]:
+    table = models.command.c
+    with evening.database.reading() as connection:
+        rows = connection.execute(select(table.action, table.state).order_by(table.id)).all()
+    return [(row.action, row.state) for row in rows]
+
+
+def test_a_stop_that_has_not_been_sent_is_taken_back_by_a_top_up(evening: Evening) -> None:
+    one = _exhausted(evening)
+    evening.top_up(500)
+    evening.look(one)
+    assert _commands(evening) == [("RemoteStopTransaction", "expired")]
+    assert evening.row(one).stop_requested_at is None
+    assert evening.row(one).guard_at == evening.now
+    stopped = evening.charge({one: 10 * KW}, interval_s=60)
+    assert (stopped[one] - NOON).total_seconds() > 900 + 4000
+    assert evening.row(one).stop_attempts == 1
+
+
+def test_a_stop_on_its_way_that_a_top_up_makes_needless_is_not_sent_again(evening: Evening) -> None:
+    one = _exhausted(evening)
+    sent = evening.engine.execute(ClaimCommand(1))
+    evening.top_up(500)
+    evening.look(one)
+    assert _commands(evening) == [("RemoteStopTransaction", "sent")]
+    evening.engine.execute(AnswerCommand(sent.command_id, sent.attempts, "failed", None, "the connection ended"))
+    assert _commands(evening) == [("RemoteStopTransaction", "failed")]
+
+
+@pytest.mark.parametrize("is_on_its_way", [False, True])
+def test_a_station_that_comes_back_after_a_top_up_is_not_told_to_stop(evening: Evening, *, is_on_its_way: bool) -> None:
+    one = _exhausted(evening)
+    if is_on_its_way:
+        evening.engine.execute(ClaimCommand(1))
+    evening.top_up(500)
+    evening.pass_s(20)
+    (opened,) = evening.run(Open(1, "next", "another node", "127.0.0.1", "ocpp1.6"))
+    assert not opened.commands_wait
+    assert opened.watches[one].guard_at == evening.now
+    assert _commands(evening) == [("RemoteStopTransaction", "expired")]
+    assert evening.row(one).stop_requested_at is None
+
+
+def test_a_station_that_comes_back_without_credit_is_told_to_stop(evening: Evening) -> None:
+    one = _exhausted(evening)
+    evening.engine.execute(ClaimCommand(1))
+    evening.top_up(3)  # ten seconds at the maximum power of the station
+    (opened,) = evening.run(Open(1, "next", "another node", "127.0.0.1", "ocpp1.6"))
+    assert opened.commands_wait
+    assert _commands(evening) == [("RemoteStopTransaction", "queued")]
+    assert evening.row(one).stop_requested_at is not None
+
+
+def test_a_refused_stop_is_not_repeated_where_a_top_up_came_and_its_alarm_is_over(evening: Evening) -> None:
+    one = _exhausted(evening)
+    for _ in range(4):
+        evening.look_when_due(one)
+    attempts = len(evening.actions())
+    evening.top_up(1000)
+    evening.look_when_due(one)
+    assert len(evening.actions()) == attempts
+    assert evening.row(one).stop_attempts == 0
+    with evening.database.reading() as connection:
+        (alarm,) = connection.execute(select(models.alarm)).all()
+    assert alarm.cleared_at is not None
+
+
+def test_a_stop_that_a_person_asked_for_is_not_taken_back(evening: Evening) -> None:
+    one = _exhausted(evening)
+    asked = '{"transactionId":' + f"{one}" + "}"
+    evening.engine.execute(QueueCommand(1, "RemoteStopTransaction", asked, "operator", transaction_id=one))
+    evening.top_up(500)
+    evening.look(one)
+    assert [state for _, state in _commands(evening)] == ["expired", "queued"]
+
+
+def test_a_stop_because_no_current_is_drawn_stays_whatever_is_paid_in(evening: Evening) -> None:
+    evening.issue(500)
+    one = evening.start()
+    evening.change(models.charging_transaction, stop_below_w=100, stop_after_s=60)
+    for seconds in (10, 80):
+        evening.now = NOON + timedelta(seconds=seconds)
+        evening.read(one, 100, 0)
+    evening.top_up(500)
+    evening.look(one)
+    assert evening.row(one).stop_requested_at is not None
+    assert _commands(evening) == [("RemoteStopTransaction", "queued")]
 
 
 # --- derived state ----------------------------------------------------------------------------------------------------
