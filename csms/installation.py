@@ -50,7 +50,7 @@ def open_installation(settings: Settings) -> Installation:
     currency = Currency(settings.currency, settings.currency_decimals)
     try:
         _check(database)
-        set_up(database, currency, clock.now(), settings.tax_point)
+        set_up(database, currency, clock.now(), settings.tax_point, settings.tax_percent)
     except Exception:
         database.close()
         raise

@@ -31,6 +31,7 @@ installation = Table(
     Column("currency", String(3), nullable=False),
     Column("currency_decimals", Integer, nullable=False),
     Column("tax_point", String(12), nullable=False, server_default="consumption"),  # or "top-up"
+    Column("tax_at_top_up_percent", Exact, nullable=True),  # null where the tax point is consumption
     Column("created_at", Instant, nullable=False),
 )
 

@@ -55,6 +55,11 @@ def format_amount(amount_minor: int, currency: Currency) -> str:
     return f"{'-' if amount_minor < 0 else ''}{units}.{rest:0{currency.decimals}}"
 
 
+def tax_between(before_minor: int, after_minor: int, tax_percent: Decimal) -> int:
+    """Return by how much the tax in a balance rises; negative where it falls. All such steps add up without a rest."""
+    return tax_included(after_minor, tax_percent) - tax_included(before_minor, tax_percent)
+
+
 def tax_included(total_minor: int, tax_percent: Decimal) -> int:
     """Return the tax inside a total whose price includes it, rounded once: total x rate / (100 + rate)."""
     return round_half_up(Decimal(total_minor) * tax_percent / (100 + tax_percent))

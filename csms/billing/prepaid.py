@@ -22,6 +22,7 @@ from csms.billing.books import (
     JournalEntry,
     MoneyNames,
     NewAccount,
+    PrepaidAccount,
     Transfer,
     content_hash,
     input_hash,
@@ -29,7 +30,7 @@ from csms.billing.books import (
     normalize_id_tag,
 )
 from csms.billing.chart_of_accounts import ENERGY_INCOME, VAT_ON_PREPAYMENTS, VAT_PAYABLE, prepaid_code
-from csms.billing.money import tax_included
+from csms.billing.money import tax_between
 from csms.billing.tariffs import Charge
 
 RefusalReason = Literal[
@@ -162,7 +163,7 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
     limits = _limits_for(asked.limits, books.group_of(account))
     if refused := _refuse_amount(asked.amount_minor, account.balance_minor, limits):
         return Decision(refused)
-    transfers = _paid_in(asked.source_account_id, account.account_id, asked.amount_minor, books)
+    transfers = _paid_in(asked.source_account_id, account, asked.amount_minor, books)
     entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, transfers, id_tag=asked.id_tag)
     balance = account.balance_minor + asked.amount_minor
     outcome = Booked(asked.id_tag, account.account_id, balance, balance - account.held_minor, repeated=False)
@@ -188,7 +189,7 @@ def issue_card(asked: IssueCard, books: Books, now: datetime) -> Decision[Booked
     account_id = books.free_account_ids[0]
     account = NewAccount(account_id, prepaid_code(account_id), "liability", f"Prepaid {number}")
     card = Card(asked.id_tag, number, account_id, "active", expires_at, label)
-    transfers = _paid_in(asked.source_account_id, account_id, asked.credit_minor, books)
+    transfers = _paid_in(asked.source_account_id, PrepaidAccount(account_id, 0, 0, 0), asked.credit_minor, books)
     entry = JournalEntry(
         "card issued",
         asked.entry_key,
@@ -240,20 +241,16 @@ def settle(
     books: Books,
 ) -> tuple[Hold | JournalEntry, ...]:
     """Resolve a hold with the actual charge: prepaid account to energy income and VAT payable; VAT
-    that was payable at the top-up already comes off what was paid of it then.
+    that was payable at the top-up already comes off what was paid of it then, so that what is left is the tax in the
+    credit that is left.
 
     The charge may exceed the hold and the credit: energy that is gone cannot be refused. A charge of nothing voids
     the hold.
     """
     if not charge.total_minor:
         return (msgspec.structs.replace(hold, state="voided", resolved_at=now),)
-    net_minor = charge.total_minor - charge.tax_minor
-    tax_account_id = VAT_PAYABLE if books.tax_at_top_up_percent is None else VAT_ON_PREPAYMENTS
-    transfers = tuple(
-        Transfer(hold.account_id, account_id, amount_minor)
-        for account_id, amount_minor in ((ENERGY_INCOME, net_minor), (tax_account_id, charge.tax_minor))
-        if amount_minor > 0
-    )
+    parts = _divide(hold.account_id, charge.total_minor, charge.tax_minor, books)
+    transfers = tuple(Transfer(hold.account_id, account_id, amount) for account_id, amount in parts if amount > 0)
     entry = JournalEntry(
         "settle",
         f"settle:{hold.reference}",
@@ -276,12 +273,12 @@ def adjust(
     differs.
     """
     billed = books.billed.get(reference, Billed())
-    net_minor = charge.total_minor - charge.tax_minor - billed.net_minor
-    tax_account_id = VAT_PAYABLE if books.tax_at_top_up_percent is None else VAT_ON_PREPAYMENTS
+    more_minor = charge.total_minor - billed.net_minor - billed.tax_minor
+    parts = _divide(account_id, more_minor, charge.tax_minor - billed.tax_minor, books)
     transfers = tuple(
-        Transfer(account_id, other_id, more_minor) if more_minor > 0 else Transfer(other_id, account_id, -more_minor)
-        for other_id, more_minor in ((ENERGY_INCOME, net_minor), (tax_account_id, charge.tax_minor - billed.tax_minor))
-        if more_minor
+        Transfer(account_id, other_id, amount) if amount > 0 else Transfer(other_id, account_id, -amount)
+        for other_id, amount in parts
+        if amount
     )
     if not transfers:
         return ()
@@ -289,13 +286,28 @@ def adjust(
     return (JournalEntry("adjustment", f"adjust:{key}", content, now, actor, transfers, reference=reference),)
 
 
-def _paid_in(source_account_id: int, account_id: int, amount_minor: int, books: Books) -> tuple[Transfer, ...]:
-    """Move what a customer pays to the account; where the tax point is the top-up, its tax is payable now."""
+def _divide(account_id: int, total_minor: int, tax_minor: int, books: Books) -> tuple[tuple[int, int], ...]:
+    """Divide what is taken from an account (negative: given back) among the accounts that get it: income, and tax.
+
+    Where tax was payable at the top-up, its part is what the tax in the account's credit falls by.
+    """
+    percent = books.tax_at_top_up_percent
+    if percent is None:
+        return (ENERGY_INCOME, total_minor - tax_minor), (VAT_PAYABLE, tax_minor)
+    balance_minor = books.accounts[account_id].balance_minor
+    used_minor = tax_between(balance_minor - total_minor, balance_minor, percent)
+    return (ENERGY_INCOME, total_minor - used_minor), (VAT_ON_PREPAYMENTS, used_minor)
+
+
+def _paid_in(source_account_id: int, account: PrepaidAccount, amount_minor: int, books: Books) -> tuple[Transfer, ...]:
+    """Move what a customer pays to the account; where the tax point is the top-up, its tax is payable now: what the
+    tax in the account's credit rises by.
+    """
     if not amount_minor:
         return ()
-    paid = Transfer(source_account_id, account_id, amount_minor)
-    percent = books.tax_at_top_up_percent
-    tax_minor = 0 if percent is None else tax_included(amount_minor, percent)
+    paid = Transfer(source_account_id, account.account_id, amount_minor)
+    percent, before_minor = books.tax_at_top_up_percent, account.balance_minor
+    tax_minor = 0 if percent is None else tax_between(before_minor, before_minor + amount_minor, percent)
     return (paid, Transfer(VAT_ON_PREPAYMENTS, VAT_PAYABLE, tax_minor)) if tax_minor else (paid,)
 
 

@@ -4,8 +4,9 @@ Knows the tables of the money; runs in a unit of work of its own and changes not
 """
 
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from csms.billing import models
 from csms.billing.chart_of_accounts import CHART
@@ -14,8 +15,17 @@ from csms.db import Database
 from csms.errors import ConfigurationError
 
 
-def set_up(database: Database, currency: Currency, now: datetime, tax_point: TaxPoint = "consumption") -> None:
-    """Create the installation, or check that its currency and its tax point are still the configured ones."""
+def set_up(
+    database: Database,
+    currency: Currency,
+    now: datetime,
+    tax_point: TaxPoint = "consumption",
+    tax_percent: Decimal = Decimal(0),
+) -> None:
+    """Create the installation, or check that its currency and its tax point are still the configured ones; with tax
+    payable at the top-up, its rate too.
+    """
+    at_top_up_percent = tax_percent if tax_point == "top-up" else None
     with database.unit_of_work() as connection:
         row = connection.execute(select(models.installation)).first()
         if row is not None:
@@ -29,6 +39,13 @@ def set_up(database: Database, currency: Currency, now: datetime, tax_point: Tax
                     f"CSMS_TAX_POINT is {tax_point}, but this database books tax at {row.tax_point}. The tax point is "
                     "fixed at the first start.",
                 )
+            if row.tax_at_top_up_percent is None and at_top_up_percent is not None:  # from before it was kept
+                connection.execute(update(models.installation).values(tax_at_top_up_percent=at_top_up_percent))
+            elif row.tax_at_top_up_percent != at_top_up_percent:
+                raise ConfigurationError(
+                    f"CSMS_TAX_PERCENT is {tax_percent:f}, but this database books {row.tax_at_top_up_percent:f} at a "
+                    "top-up. With the tax payable then, its rate is fixed at the first start.",
+                )
             return
         connection.execute(
             insert(models.installation),
@@ -38,6 +55,7 @@ def set_up(database: Database, currency: Currency, now: datetime, tax_point: Tax
                     "currency": currency.code,
                     "currency_decimals": currency.decimals,
                     "tax_point": tax_point,
+                    "tax_at_top_up_percent": at_top_up_percent,
                     "created_at": now,
                 }
             ],

@@ -18,8 +18,9 @@ import msgspec
 from sqlalchemy import Connection, and_, func, or_, select
 
 from csms.billing import ledger
-from csms.billing.books import TAX_ACCOUNTS, Billed
-from csms.billing.models import charge_line, journal_entry, transfer
+from csms.billing.books import Billed
+from csms.billing.chart_of_accounts import VAT_PAYABLE
+from csms.billing.models import charge_line, installation, journal_entry, transfer
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, ChargeLine
 from csms.billing.verification import Range, Violation, violation, within
@@ -91,7 +92,7 @@ _TAXES = (
     .where(
         within(journal_entry.c.reference),
         journal_entry.c.event == "settle",
-        transfer.c.credit_account_id.in_(TAX_ACCOUNTS),
+        transfer.c.credit_account_id == VAT_PAYABLE,
     )
     .group_by(journal_entry.c.reference)
 )
@@ -110,7 +111,8 @@ _POINTS = (
 def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterator[Violation]:
     """Return the ended transactions of a range whose charge is not what comes out again."""
     parameters = {"first": ids.first, "last": ids.last}
-    yield from _recompute_corrected(connection, parameters, currency)
+    at_consumption = connection.execute(select(installation.c.tax_point)).scalar() == "consumption"
+    yield from _recompute_corrected(connection, parameters, currency, at_consumption=at_consumption)
     ended = [as_fact(_Ended, row) for row in connection.execute(_ENDED, parameters)]
     if not ended:
         return
@@ -125,11 +127,16 @@ def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterato
             inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
             charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
             yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
-            yield from _compare_tax(one, charge, taxes.get(one.transaction_id, 0))
+            if at_consumption:
+                yield from _compare_tax(one, charge, taxes.get(one.transaction_id, 0))
 
 
-def _recompute_corrected(connection: Connection, parameters: dict[str, int], currency: Currency) -> Iterator[Violation]:
-    """Compare what was taken for corrected transactions: few, in any range."""
+def _recompute_corrected(
+    connection: Connection, parameters: dict[str, int], currency: Currency, *, at_consumption: bool
+) -> Iterator[Violation]:
+    """Compare what was taken for corrected transactions, few in any range; `prepayment_tax` knows the tax in it where
+    that was payable at the top-up.
+    """
     corrected = [as_fact(_Corrected, row) for row in connection.execute(_CORRECTED, parameters)]
     if not corrected:
         return
@@ -142,10 +149,11 @@ def _recompute_corrected(connection: Connection, parameters: dict[str, int], cur
         inside = points.get(one.transaction_id, ())
         charge = charge_for(one, one.corrected_energy_wh, one.corrected_ended_at, inside, currency)
         taken = billed.get(one.transaction_id, Billed())
-        if (taken.net_minor, taken.tax_minor) != (charge.total_minor - charge.tax_minor, charge.tax_minor):
+        taken_minor = taken.net_minor + taken.tax_minor
+        if taken_minor != charge.total_minor or (at_consumption and taken.tax_minor != charge.tax_minor):
             found = {
                 "transaction": one.transaction_id,
-                "taken_minor": taken.net_minor + taken.tax_minor,
+                "taken_minor": taken_minor,
                 "computed": charge.total_minor,
             }
             yield violation(8, CORRECTION, found.items())

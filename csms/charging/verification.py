@@ -1,7 +1,7 @@
 """Verifies the whole ledger and every transaction on a live database: what `csms ledger verify` and the nightly run do.
 
 Joins transactions with holds and settle entries; `billing.verification` has the checks of the money by itself,
-`recomputation` and `credit_history` the ones that take more than a SELECT. Reads only, from one snapshot. The
+`recomputation`, `credit_history` and `prepayment_tax` those that take more. Reads only, from one snapshot. The
 invariants, as in `docs/accounting.md`:
 
 1. every transfer is positive and between two accounts of one currency; the trial balance is zero
@@ -38,6 +38,7 @@ from sqlalchemy import (
     text,
 )
 
+from csms.billing import prepayment_tax
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.money import Currency
 from csms.billing.verification import Check, Range, Scope, Violation, is_settled, run, settled_minor, within
@@ -131,6 +132,8 @@ def _steps(connection: Connection, currency: Currency, wanted: set[int], slack: 
             yield lambda ids=ids, of_scope=of_scope, computed=computed: _look(  # type: ignore[misc]
                 connection, ids, of_scope, currency if computed else None
             )
+    if recomputes:
+        yield from prepayment_tax.steps(connection)
     if 4 in wanted:  # noqa: PLR2004 - the invariant's number
         for keys in _accounts(connection):
             yield lambda keys=keys: credit_history.look_back(connection, keys, slack)  # type: ignore[misc]

@@ -36,7 +36,7 @@ def migrate_database(settings: Settings) -> tuple[str | None, str | None]:
         before, _ = revisions(database)
         upgrade(database)
         currency = Currency(settings.currency, settings.currency_decimals)
-        set_up(database, currency, clock.now(), settings.tax_point)
+        set_up(database, currency, clock.now(), settings.tax_point, settings.tax_percent)
         after, _ = revisions(database)
     finally:
         database.close()

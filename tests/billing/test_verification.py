@@ -1,7 +1,7 @@
 """`csms ledger verify`: a sound ledger verifies, and whatever is broken in one is named with its rows."""
 # ruff: noqa: S608 - here a database is corrupted on purpose
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from csms import clock
-from csms.billing import prepaid
+from csms.billing import prepaid, prepayment_tax
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.desks import add_desk
 from csms.billing.models import journal_entry
@@ -33,6 +33,21 @@ TOP_UP = "SELECT min(id) FROM journal_entry WHERE event = 'top up'"
 def history(settings: Settings) -> Iterator[Installation]:
     """An installation in which two cars were charged, one charges, one got nothing and one had an unknown card."""
     installation = open_installation(settings)
+    _furnish(installation)
+    yield installation
+    installation.database.close()
+
+
+@pytest.fixture
+def history_at_top_up(make_settings: Callable[..., Settings]) -> Iterator[Installation]:
+    """The same with the tax payable at the top-up."""
+    installation = open_installation(make_settings(tax_point="top-up"))
+    _furnish(installation)
+    yield installation
+    installation.database.close()
+
+
+def _furnish(installation: Installation) -> None:
     engine = installation.engine
     with installation.database.unit_of_work() as connection:
         add_tariff(connection, NewTariff("Standard", Decimal("0.35"), Decimal("0.02"), 50, Decimal(20)), clock.now())
@@ -51,8 +66,6 @@ def history(settings: Settings) -> Iterator[Installation]:
         desk = add_desk(connection, name="Hall", site_id=None, currency=EUR, now=clock.now())
     assert desk is not None
     engine.execute(prepaid.TopUp("CARD2", 300, desk.cash_account_id, "desk", "test", installation.limits))
-    yield installation
-    installation.database.close()
 
 
 def _charge(installation: Installation, id_tag: str, connector_id: int, energy_wh: int | None) -> None:
@@ -278,6 +291,73 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+OF_SETTLE = f"entry_id = ({SETTLE_ENTRY})"
+TAX_MOVES = f"entry_id = ({TOP_UP}) AND position = 1"
+AT_TOP_UP: dict[str, tuple[tuple[str, ...], str]] = {
+    "less tax than there is in a charge": (
+        (
+            f"UPDATE transfer SET amount_minor = amount_minor - 20 WHERE {OF_SETTLE} AND credit_account_id = 12",
+            f"UPDATE transfer SET amount_minor = amount_minor + 20 WHERE {OF_SETTLE} AND credit_account_id = 6",
+            "UPDATE ledger_account SET credits_minor = credits_minor - 20 WHERE id = 12",
+            "UPDATE ledger_account SET credits_minor = credits_minor + 20 WHERE id = 6",
+        ),
+        "entry 4, account 1000, booked minor -57, payable minor 0, computed -77",
+    ),
+    "less tax than there is in a top-up": (
+        (
+            f"UPDATE transfer SET amount_minor = amount_minor - 20 WHERE {TAX_MOVES}",
+            "UPDATE ledger_account SET debits_minor = debits_minor - 20 WHERE id = 12",
+            "UPDATE ledger_account SET credits_minor = credits_minor - 20 WHERE id = 5",
+        ),
+        "entry 3, account 1000, booked minor 64, payable minor 64, computed 84",
+    ),
+    "tax of a top-up that nobody owes": (
+        (
+            f"UPDATE transfer SET credit_account_id = 6 WHERE {TAX_MOVES}",
+            "UPDATE ledger_account SET credits_minor = credits_minor - 84 WHERE id = 5",
+            "UPDATE ledger_account SET credits_minor = credits_minor + 84 WHERE id = 6",
+        ),
+        "entry 3, account 1000, booked minor 84, payable minor 0, computed 84",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", AT_TOP_UP)
+def test_tax_at_the_top_up_that_was_changed_with_all_its_totals_is_named(
+    history_at_top_up: Installation, what: str
+) -> None:
+    database = history_at_top_up.database
+    assert _violations(database) == []
+    statements, row = AT_TOP_UP[what]
+    _corrupt(database, *statements)
+    found = _violations(database)
+    assert [one.found for one in found if one.rule == prepayment_tax.ENTRY] == [row]
+    whole = {one.rule for one in found} - {prepayment_tax.ENTRY}
+    assert whole == (set() if "nobody" in what else {prepayment_tax.WHOLE})
+
+
+def test_tax_at_consumption_that_was_changed_with_all_its_totals_is_named(history: Installation) -> None:
+    _corrupt(
+        history.database,
+        f"UPDATE transfer SET amount_minor = amount_minor - 20 WHERE {OF_SETTLE} AND credit_account_id = 5",
+        f"UPDATE transfer SET amount_minor = amount_minor + 20 WHERE {OF_SETTLE} AND credit_account_id = 6",
+        "UPDATE ledger_account SET credits_minor = credits_minor - 20 WHERE id = 5",
+        "UPDATE ledger_account SET credits_minor = credits_minor + 20 WHERE id = 6",
+    )
+    (found,) = _violations(history.database)
+    assert (found.rule, found.found) == (recomputation.TAX, "transaction 1, booked minor 57, computed 77")
+
+
+def test_prepaid_tax_where_there_can_be_none_is_named(history: Installation) -> None:
+    _corrupt(
+        history.database,
+        f"UPDATE transfer SET credit_account_id = 12 WHERE {OF_SETTLE} AND credit_account_id = 5",
+        "UPDATE ledger_account SET credits_minor = credits_minor - 77 WHERE id = 5",
+        "UPDATE ledger_account SET credits_minor = credits_minor + 77 WHERE id = 12",
+    )
+    assert {one.rule for one in _violations(history.database)} == {prepayment_tax.WHOLE, recomputation.TAX}
+
+
 def test_a_sound_history_verifies(history: Installation) -> None:
     assert _violations(history.database) == []
 
@@ -374,7 +454,8 @@ def test_a_verification_that_is_broken_off_or_does_not_read_all_rows_leaves_none
 
 def test_every_rule_is_seen_to_be_broken_by_a_test() -> None:
     rules = {check.rule for check in verification.checks(EUR)}
-    assert {*rules, *credit_history.RULES, *recomputation.RULES} == set(CORRUPTIONS)
+    computed = {*credit_history.RULES, *recomputation.RULES, *prepayment_tax.RULES}
+    assert rules | computed == {*CORRUPTIONS, *prepayment_tax.RULES}  # these have tests of their own
 
 
 def test_the_database_itself_refuses_to_change_an_entry(history: Installation) -> None:

@@ -83,8 +83,18 @@ class PlainBooks:
             paid[form.source_account_id] += amount_of(form)
         assert {key: -self._balances[key] for key in paid} == dict(paid)
         if self._told.tax_point == "top-up":
-            taxes = (tax_included(amount_of(form), self._told.tax_percent) for form, _ in self._booked.values())
+            taxes = (self._tax_of(amount_of(form), balance) for form, balance in self._booked.values())
             assert self._balances[VAT_PAYABLE] == sum(taxes)
+        unused = sum(self._tax_in(self._balances[key]) for key in self._prepaid)
+        assert -self._balances[VAT_ON_PREPAYMENTS] == unused
+
+    def _tax_of(self, amount_minor: int, balance_minor: int) -> int:
+        """Return what an amount paid in adds to the tax in a balance, which is what it became."""
+        return self._tax_in(balance_minor) - self._tax_in(balance_minor - amount_minor)
+
+    def _tax_in(self, balance_minor: int) -> int:
+        at_top_up = self._told.tax_point == "top-up"
+        return tax_included(balance_minor, self._told.tax_percent) if at_top_up else 0
 
     def _credit_is_what_was_paid_in_less_what_was_charged(self) -> None:
         charging = {one.id for one in self._entries if one.event in {"settle", "adjustment"}}
@@ -133,8 +143,7 @@ class PlainBooks:
             assert (shown.id_tag, shown.account_id) == (form.id_tag, accounts[form.id_tag])
             assert shown.balance_after_minor == balance_minor == self._after(shown.account_id, row.entry_id)
             assert shown.balance_before_minor == self._after(shown.account_id, row.entry_id - 1)
-            at_top_up = self._told.tax_point == "top-up"
-            assert shown.tax_minor == (tax_included(amount_of(form), self._told.tax_percent) if at_top_up else 0)
+            assert shown.tax_minor == self._tax_of(amount_of(form), balance_minor)
 
     def _charge_receipt_is_true(self, one: Any) -> None:
         entries = sorted(each.id for each in self._entries if each.reference == one.id)
