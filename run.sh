@@ -113,6 +113,12 @@ task_guard_cases() {
     exec "$VENV/bin/python" -m bench.guard_cases "$@"
 }
 
+#: guard-real   the same for real: a server, databases, stations over sockets (about four minutes)
+task_guard_real() {
+    task_install
+    exec "$VENV/bin/python" -m bench.guard_for_real "$@"
+}
+
 #: guard-link-loss   simulate what a lost link costs, with and without the limit at the station
 task_guard_link_loss() {
     task_install

@@ -99,6 +99,7 @@ class Transaction:
     """A transaction that runs. number: the station's own; transaction_id: the central system's, once it is known.
 
     began_s, advanced_s, sampled_s are on the accelerated clock. allowance_wh: what an invalid card may still draw.
+    stops_refused: how many remote stops of it were rejected.
     """
 
     number: int
@@ -111,6 +112,7 @@ class Transaction:
     transaction_id: int | None = None
     energised: bool = False
     allowance_wh: float | None = None
+    stops_refused: int = 0
     readings: list[Reading] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -18,6 +18,7 @@ class Habits:
 
     call_errors: actions, or ACTION:CONNECTOR, that are answered with a call error. hash_algorithm: of the hash data of
     certificates. upload_method: how files are brought to HTTP locations. key_algorithm: of the station's own keys.
+    stops_refused: so many remote stops of a transaction are rejected before one is obeyed.
     """
 
     always_boot: bool = False
@@ -50,6 +51,7 @@ class Habits:
     hash_algorithm: HashAlgorithm = "SHA256"
     upload_method: Literal["PUT", "POST"] = "PUT"
     key_algorithm: Literal["EC", "RSA"] = "EC"
+    stops_refused: int = 0
 
 
 EXPLANATIONS = {
@@ -88,7 +90,7 @@ class Timing:
     """Real seconds. The pause before a reconnect doubles from first to max; a random half of it is taken off.
 
     maintenance_s: each stage of an update. settle_s: how long after a reconnect queued messages wait that statuses
-    overtake.
+    overtake. stop_s: from the answer to a remote stop, or to an unlocking, until no energy flows.
     """
 
     answer_s: float = 30.0
@@ -100,3 +102,4 @@ class Timing:
     maintenance_s: float = 1.0
     flush_s: float = 5.0
     settle_s: float = 1.0
+    stop_s: float = 0.0

@@ -145,6 +145,7 @@ class Options:
     hash_algorithm: Annotated[Hash, _option(help="Of the hash data of certificates.")]
     upload_method: Annotated[UploadMethod, _option(help="How files are brought to HTTP locations.")]
     key_algorithm: Annotated[KeyAlgorithm, _option(help="Of the keys it makes for its own certificate.")]
+    stops_refused: Annotated[int, _option(min=0, help="Reject so many remote stops of a transaction before obeying.")]
     seed: Annotated[int | None, _option(help="Repeat the chance of another run: message ids, pauses, cars.")]
     habits: frozenset[str]
 
@@ -189,6 +190,7 @@ class Options:
             hash_algorithm=self.hash_algorithm.value,
             upload_method=self.upload_method.value,
             key_algorithm=self.key_algorithm.value,
+            stops_refused=self.stops_refused,
         )
 
     def _configuration(self) -> dict[str, str]:
@@ -219,6 +221,7 @@ DEFAULTS: dict[str, object] = {
     "hash_algorithm": Hash.SHA256,
     "upload_method": UploadMethod.PUT,
     "key_algorithm": KeyAlgorithm.EC,
+    "stops_refused": 0,
 }
 OLDER_NAMES = {"hex_text_key": ("--key-text",)}
 

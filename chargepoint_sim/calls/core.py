@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,12 +84,20 @@ class CoreCalls(Answering):
     def on_remote_stop_transaction(self, transaction_id: int) -> object:
         """5.12."""
         connector = self._transactions.by_transaction_id(transaction_id)
-        if connector is None:
+        if connector is None or self._refuses_stop(connector):
             return call_result.RemoteStopTransaction(status=self._note("RemoteStopTransaction", "Rejected"))
         self.later(self._stop(connector, transaction_id, "Remote"))
         return call_result.RemoteStopTransaction(status=self._note("RemoteStopTransaction", "Accepted"))
 
+    def _refuses_stop(self, connector: Connector) -> bool:
+        transaction = connector.transaction
+        if transaction is None or transaction.stops_refused >= self._manners.stops_refused:
+            return False
+        transaction.stops_refused += 1
+        return True
+
     async def _stop(self, connector: Connector, transaction_id: int | None, reason: str) -> None:
+        await asyncio.sleep(self._station.timing.stop_s)
         transaction = connector.transaction
         if transaction is not None and transaction.transaction_id == transaction_id:
             self._transactions.stop(connector, reason)

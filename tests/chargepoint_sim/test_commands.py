@@ -106,6 +106,7 @@ def test_every_option_reaches_the_station(tmp_path: Path) -> None:
 
     words = ["CP", "--vendor", "Maker", "--serial", "S1", "--firmware", "3.0", "--set", "NumberOfConnectors=7"]
     words += ["--without", "Reservation", "--vendor-id", "com.example", "--call-error", "GetLog:1", "--small-ids"]
+    words += ["--stops-refused", "2"]
     words += ["--hash-algorithm", "SHA512", "--upload-method", "POST", "--key-algorithm", "RSA", "--key-text"]
     result = CliRunner().invoke(probe, [*words, "--state-dir", str(tmp_path), "--key", "ab" * 16])
     assert result.exit_code == 0, result.output
@@ -126,6 +127,7 @@ def test_every_option_reaches_the_station(tmp_path: Path) -> None:
         hash_algorithm="SHA512",
         upload_method="POST",
         key_algorithm="RSA",
+        stops_refused=2,
     )
 
 

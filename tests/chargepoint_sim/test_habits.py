@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from chargepoint_sim.frames import looseness, with_blanks
 from chargepoint_sim.habits import EXPLANATIONS, NAMES
 from chargepoint_sim.meter import ENERGY
 from tests.chargepoint_sim.central_system import CentralSystem, Drop, Silence, running
+from tests.chargepoint_sim.conftest import QUICK
 from tests.chargepoint_sim.test_offline import FREE_OFFLINE, once
 from tests.chargepoint_sim.test_station import charge
 
@@ -196,6 +199,19 @@ async def test_a_station_may_reboot_before_its_answer_leaves(central: CentralSys
         await station.wait_online(60)
         assert not asked.done()
         asked.cancel()
+
+
+async def test_a_remote_stop_may_be_refused_some_times_and_then_take_a_while(
+    central: CentralSystem, make: Make
+) -> None:
+    async with make(habits=Habits(stops_refused=2), timing=replace(QUICK, stop_s=0.2)) as station:
+        await charge(station)
+        for status in ("Rejected", "Rejected", "Accepted"):
+            assert not central.of("StopTransaction")
+            assert await central.call("RemoteStopTransaction", transactionId=101) == {"status": status}
+        told_s = time.monotonic()
+        await central.wait_for("StopTransaction")
+        assert time.monotonic() - told_s > 0.15
 
 
 async def test_a_call_error_may_come_where_a_status_was_expected(central: CentralSystem, make: Make) -> None:
