@@ -6,9 +6,11 @@ from datetime import timedelta
 from playwright.async_api import expect
 
 from csms import clock
+from csms.charging.doubts import DoubtCharge
 from csms.charging.metering import MeterValue, MeterValues, Sample
+from csms.charging.review_views import list_items
 from csms.charging.stations import AddChargePoint, Admitted, Connect
-from csms.charging.transactions import StartTransaction
+from csms.charging.transactions import StartTransaction, StopTransaction
 from tests.browser.conftest import Visitor
 from tests.web.portal import CARD
 
@@ -86,3 +88,51 @@ async def test_no_button_and_no_amount_is_cut_off_on_a_phone(visitor: Visitor) -
         cut = await page.evaluate(hidden)
         assert len(cut) >= shown, path
         assert max(cut) <= 0, (path, cut)
+
+
+async def test_nothing_is_cut_off_where_a_car_charges_and_where_people_are_listed(visitor: Visitor) -> None:
+    submit = visitor.portal.engine.submit
+    station = await submit(AddChargePoint("EAST-01", 0, None, None))
+    begin = clock.now() - timedelta(minutes=30)
+    first = await submit(StartTransaction(station, 1, CARD, 0, begin, begin.isoformat()))
+    reading = MeterValue(
+        begin + timedelta(minutes=20), (Sample("4000"), Sample("8000", "Power.Active.Import", "W")), "[]"
+    )
+    await submit(MeterValues(station, 1, first.transaction_id, (reading,)))
+    at = begin + timedelta(minutes=25)
+    await submit(StopTransaction(station, first.transaction_id, CARD, 4500, at, at.isoformat(), "Local"))
+    await submit(StartTransaction(station, 1, CARD, 4500, clock.now(), clock.now().isoformat()))
+    await submit(DoubtCharge(first.transaction_id, "the customer says less", "test", "doubt-1"))
+    with visitor.portal.database.reading() as connection:
+        (item,) = list_items(connection, is_open=True, charge_point_id=None, kind=None, limit=2)
+    page = await visitor.logged_in("administrator", width=390)
+    hidden = "[...document.querySelectorAll('main .scroll')].map(one => one.scrollWidth - one.clientWidth)"
+    pages = ("/dashboard", "/transactions/1", f"/review/{item.key}", "/journal/2", "/audit", "/accounts", "/staff")
+    for path in pages:
+        await page.goto(path)
+        cut = await page.evaluate(hidden)
+        assert max(cut) <= 0, (path, cut)
+    await page.goto("/accounts")
+    await expect(page.locator("tfoot")).to_contain_text("of debits €")
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await page.goto("/staff")
+    assert max(await page.evaluate(hidden)) <= 0
+    assert visitor.complaints == []
+
+
+async def test_an_administrator_takes_a_desk_and_renames_it(visitor: Visitor) -> None:
+    page = await visitor.logged_in("administrator")
+    await page.goto("/desk")
+    await expect(page.get_by_text("You have no desk")).to_be_visible()
+    await page.goto("/staff")
+    await page.get_by_label("Desk of administrator", exact=True).select_option(label="Desk 1")
+    await page.get_by_role("button", name="Set the desk of administrator").click()
+    await expect(page.get_by_text("The desk is set")).to_be_visible()
+    await page.goto("/sites")
+    await page.locator("summary[aria-label='Rename Desk 1']").click()
+    await page.get_by_label("New name of Desk 1").fill("Kiosk")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Renamed.")).to_be_visible()
+    await page.goto("/desk")
+    await expect(page.locator("main")).to_contain_text("Kiosk")
+    assert visitor.complaints == []
