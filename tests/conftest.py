@@ -20,12 +20,14 @@ _numbers = count(1)
 
 # The same examples every time: a failure can be repeated, and a green run stays green.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("repeatable")
+hypothesis.settings.register_profile("exploring", derandomize=False, database=None, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("repeatable")  # it knows no --hypothesis-seed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a long run explore more than the usual one."""
-    parser.addoption("--histories", type=int, default=15, help="random histories per database (default 15)")
+    say = "random histories per database (default 15); others each time with --hypothesis-profile=exploring"
+    parser.addoption("--histories", type=int, default=15, help=say)
 
 
 # Pages and commands stand on rules that are tested on both databases every time, and what the guards wait for passes in
