@@ -11,12 +11,10 @@ import msgspec
 
 from csms.billing.books import Decision, PrepaidAccount, normalize_id_tag
 from csms.billing.tariffs import Tariff
-from csms.charging import daily_limit
+from csms.charging import daily_limit, silence
 from csms.charging.facts import AuthorizationRefusal, AuthorizationStatus
 from csms.charging.pricing import tariff_at
 from csms.charging.working_set import Names, WorkingSet
-
-_ALIVE_FOR = timedelta(minutes=15)
 
 Reason = Literal[
     "unknown card",
@@ -167,32 +165,22 @@ def minimum_credit_minor(account: PrepaidAccount, working_set: WorkingSet) -> in
     return working_set.policy.minimum_start_credit_minor if own is None else own
 
 
-def has_too_many(id_tag: str, account: PrepaidAccount, gone: set[int], working_set: WorkingSet, now: datetime) -> bool:
-    """Tell whether another transaction would exceed the limit: one for each card, or what the account's group says.
-
-    A transaction that was not heard of for a while may be a zombie: it locks nobody out, and its hold protects the
-    credit.
-    """
-    group = working_set.books.group_of(account)
-    running = [
-        one
-        for one in working_set.running.get(account.account_id, ())
-        if one.transaction_id not in gone and now - (one.heard_at or one.started_at) < _ALIVE_FOR
-    ]
-    if group is not None and group.simultaneous_transactions is not None:
-        return len(running) >= group.simultaneous_transactions
-    return sum(one.id_tag == id_tag for one in running) >= working_set.policy.transactions_per_card
-
-
 def authorize(asked: Authorize, working_set: WorkingSet, now: datetime) -> Decision[Authorization]:
-    """Judge a card. One whose account is charging here is accepted without credit: it has come to stop."""
+    """Judge a card. One whose account is charging here is accepted without credit: it has come to stop.
+
+    One that is charging elsewhere may begin here soon; whether it still charges there is asked at once.
+    """
     id_tag = normalize_id_tag(asked.id_tag)
     verdict = judge(id_tag, asked.charge_point_id, working_set, now)
-    if verdict.status == "Accepted":
-        return Decision(verdict)
     account = working_set.books.account_of(id_tag)
     running = working_set.unfinished(asked.charge_point_id)
-    if account is not None and any(one.account_id == account.account_id and one.state == "open" for one in running):
+    charges_here = account is not None and any(
+        one.account_id == account.account_id and one.state == "open" for one in running
+    )
+    if verdict.status == "Accepted":
+        found = [] if account is None or charges_here else silence.in_the_way(id_tag, account, (), working_set, now)
+        return Decision(verdict, silence.asked(found, working_set, now))
+    if charges_here:
         return Decision(answer("Accepted", None, account, working_set, now))
     assert verdict.reason is not None, "a refusal has a reason"
     refusal = AuthorizationRefusal(asked.charge_point_id, id_tag[:20], verdict.status, verdict.reason)

@@ -136,7 +136,9 @@ class TariffVersion(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """An open transaction of an account, anywhere, and when it was last heard of."""
+    """An open transaction of an account, anywhere, that was accepted; when it was last heard of, and until when it is
+    waited for.
+    """
 
     transaction_id: int
     account_id: int
@@ -145,6 +147,7 @@ class Running(msgspec.Struct, frozen=True):
     connector_id: int
     started_at: datetime
     heard_at: datetime | None
+    zombie_at: datetime | None = None
 
 
 class Point(msgspec.Struct, frozen=True):

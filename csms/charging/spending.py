@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, union_all
 
 from csms.billing import ledger
-from csms.charging import models
+from csms.charging import models, silence
 from csms.charging.daily_limit import last_point
 from csms.charging.facts import AFTER_THE_END, Point, Running, Transaction
 from csms.charging.unfinished import is_open, is_unfinished
@@ -26,9 +26,12 @@ _RUNNING = select(
     _tx.connector_id,
     _tx.started_at,
     func.coalesce(_tx.heard_at, _tx.recorded_at),
-).where(is_open(_tx.state), any_of(_tx.account_id, "keys"))
+    _tx.zombie_at,
+).where(is_open(_tx.state), _tx.authorization_status == "Accepted", any_of(_tx.account_id, "keys"))
 _MIDNIGHT = bindparam("midnight", type_=Instant)
 _TRANSACTIONS = select(*(_tx["id" if name == "transaction_id" else name] for name in Transaction.__struct_fields__))
+# One that is locked is being heard of just now: nobody waits for it, and no two processes for each other.
+_SILENT = _TRANSACTIONS.where(any_of(_tx.id, "keys")).order_by(_tx.id).with_for_update(skip_locked=True)
 _TODAYS = union_all(
     _TRANSACTIONS.where(any_of(_tx.account_id, "keys"), is_unfinished(_tx.state)),
     _TRANSACTIONS.where(
@@ -65,10 +68,20 @@ def load(connection: Connection, names: Names, working_set: WorkingSet, now: dat
         for row in connection.execute(_RUNNING, {"keys": sorted(accounts)}):
             one = as_fact(Running, row)
             working_set.running.setdefault(one.account_id, []).append(one)
+        _load_silent(connection, working_set, now)
     limited = [one.account_id for one in accounts.values() if _is_limited(one.group_id, working_set)]
     if limited:
         working_set.midnight = _midnight(now, working_set)
         _load_todays(connection, limited, working_set.midnight, working_set)
+
+
+def _load_silent(connection: Connection, working_set: WorkingSet, now: datetime) -> None:
+    """Load what may have to be asked for: the transactions of which nothing was heard for a while."""
+    running = [one for found in working_set.running.values() for one in found]
+    silent = {one.transaction_id for one in running if now - (one.heard_at or one.started_at) >= silence.SOONEST}
+    if unknown := sorted(silent - set(working_set.transactions)):
+        for row in connection.execute(_SILENT, {"keys": unknown}):
+            working_set.transactions[row[0]] = Transaction(*row)
 
 
 def _load_todays(connection: Connection, accounts: list[int], midnight: datetime, working_set: WorkingSet) -> None:

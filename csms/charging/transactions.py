@@ -13,8 +13,8 @@ import msgspec
 from csms.billing.books import Decision, normalize_id_tag
 from csms.billing.prepaid import place_hold
 from csms.billing.tariffs import Tariff, encode_tariff
-from csms.charging import closing
-from csms.charging.authorization import Authorization, answer, has_too_many, judge, minimum_credit_minor
+from csms.charging import closing, silence
+from csms.charging.authorization import Authorization, answer, judge, minimum_credit_minor
 from csms.charging.credit_guard import end_alarm, first_look, late_look, learn
 from csms.charging.facts import (
     Alarm,
@@ -139,7 +139,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     for orphan in orphans:
         if orphan.state == "open":
             intents += closing.overtaken(orphan, said.meter_start_wh)
-    verdict = _judge(normalize_id_tag(said.id_tag), orphans, said, working_set, now)
+    verdict, probes = _judge(normalize_id_tag(said.id_tag), orphans, said, working_set, now)
     account = working_set.books.account_of(normalize_id_tag(said.id_tag))
     tariff, price_flag = tariff_at_start(
         said.charge_point_id, said.connector_id, account, said.happened_at, working_set, now
@@ -151,7 +151,7 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
         least_minor = 0 if tariff is None else tariff.least_minor
         wanted = max(least_minor, minimum_credit_minor(account, working_set)) if pays else 0
         intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
-    return Decision(Started(one.transaction_id, verdict), tuple(intents))
+    return Decision(Started(one.transaction_id, verdict), (*intents, *probes))
 
 
 def _is_before(said: StartTransaction, one: Transaction, now: datetime) -> bool:
@@ -204,16 +204,19 @@ def _begin(
 
 def _judge(
     id_tag: str, orphans: list[Transaction], said: StartTransaction, working_set: WorkingSet, now: datetime
-) -> Authorization:
-    """Judge a card that begins. Only here a card may have too many transactions (OCPP 1.6, 7.2: ConcurrentTx)."""
+) -> tuple[Authorization, tuple[Any, ...]]:
+    """Judge a card that begins. Only here a card may have too many transactions (OCPP 1.6, 7.2: ConcurrentTx); of those
+    that may be over a reading is asked for.
+    """
     verdict = judge(id_tag, said.charge_point_id, working_set, now, said.connector_id)
     account = working_set.books.account_of(id_tag)
     if verdict.status != "Accepted" or account is None:
-        return verdict
-    gone = {one.transaction_id for one in orphans}
-    if has_too_many(id_tag, account, gone, working_set, now):
-        return answer("ConcurrentTx", "too many at once", account, working_set, now)
-    return verdict
+        return verdict, ()
+    found = silence.in_the_way(id_tag, account, {one.transaction_id for one in orphans}, working_set, now)
+    if found:
+        refused = answer("ConcurrentTx", "too many at once", account, working_set, now)
+        return refused, silence.asked(found, working_set, now)
+    return verdict, ()
 
 
 def _gap(said: StartTransaction, working_set: WorkingSet) -> tuple[str, list[Any]]:

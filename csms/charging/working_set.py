@@ -195,7 +195,8 @@ class WorkingSet:
 def _take_transaction(working_set: WorkingSet, one: Transaction) -> None:
     key = one.transaction_id
     known = key in working_set.transactions and key not in working_set.new_transactions
-    if not known and one.account_id is not None and key not in working_set.new_transactions:
+    is_running = one.authorization_status == "Accepted" and not known and key not in working_set.new_transactions
+    if one.account_id is not None and is_running:
         running = Running(
             key, one.account_id, one.id_tag, one.charge_point_id, one.connector_id, one.started_at, one.recorded_at
         )

@@ -5,7 +5,7 @@ a reading is asked for and time given; a reading that names the transaction keep
 over at its last good reading, as an orphan: a late stop still ends it, else a person decides.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from csms.charging.credit_guard import GuardDue
 from csms.charging.facts import Transaction
 from csms.charging.working_set import WorkingSet
 
+_AWAY = timedelta(minutes=1)
 _IN_USE = frozenset({"Charging", "SuspendedEV", "SuspendedEVSE"})
 
 
@@ -60,6 +61,8 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     one = working_set.transactions.get(asked.transaction_id)
     if one is None or one.state != "open" or one.zombie_at is None or one.zombie_at > now:
         return credit_guard.due(asked, working_set, now)
+    if now - one.zombie_at > _AWAY:  # its station was away, and could not answer
+        return Decision(True, _suspect(one, working_set, now))
     energy_wh = closing.estimate_wh(one)
     evidence = {"last_register_wh": one.register_wh, "estimate_wh": energy_wh, "suspected_until": one.zombie_at}
     explanation = "The connector or the whole station was free again, and nothing more was heard of this transaction."
