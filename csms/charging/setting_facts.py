@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+RESETS = "resets since the boot"  # what is loaded: how many the plan sent to a charge point, and the last one's moment
 SettingState = Literal["right", "differs", "refused", "unknown", "reboot required", "free"]
 
 

@@ -16,11 +16,13 @@ from csms.charging import display, prepaid_settings
 from csms.charging.command_queue import MASKED_KEY, SETTINGS, is_of_plan, is_offered_by
 from csms.charging.facts import UNNUMBERED, Alarm, AlarmOver, ChargePoint, Command, KeyChange, StationGroup
 from csms.charging.prepaid_settings import AUTHORIZATION_KEY, CACHE, CPO_NAME, OWN_KEY, Reported, Wish
-from csms.charging.setting_facts import KeyOffer, Setting, SettingsState
+from csms.charging.setting_facts import RESETS, KeyOffer, Setting, SettingsState
 from csms.charging.working_set import Names, WorkingSet
 
 _WITH_CERTIFICATES = 3  # the security profile of stations that need no key
 RETRY = timedelta(minutes=15)  # a check that got stuck, or that waits for the end of a charge
+_RESETS = 3  # so often a charge point is reset without booting before somebody is told
+_SELDOM = timedelta(days=1)  # between the resets after that
 _OF_SETTINGS = msgspec.json.Decoder(dict[str, str | None])
 
 
@@ -258,16 +260,32 @@ def _next(
     if any(one.state == "reboot required" for one in settings.values()):
         if charge_point.charge_point_id in working_set.charging_at or command.action == "Reset":
             return (_due(charge_point, now + RETRY),)  # nobody's charge is ended for a setting
-        reset = _command(charge_point, "Reset", {"type": "Soft"}, working_set, now, who)
-        return (msgspec.structs.replace(reset, repeatable=False),)
+        return _reset(charge_point, settings, working_set, now, who)
     return _over(charge_point, settings, command, working_set, now)
+
+
+def _reset(
+    charge_point: ChargePoint, settings: dict[str, Setting], working_set: WorkingSet, now: datetime, who: str
+) -> tuple[object, ...]:
+    """Return the reset; where some did not bring a boot, the alarm, and no more than one a day unless somebody asks."""
+    sent, last_at = working_set.more.get(RESETS, {}).get(charge_point.charge_point_id, (0, now))
+    keys = [one.key for one in settings.values() if one.state == "reboot required"]
+    alarm = _alarm(charge_point, "reboot", f"need a boot that {sent} resets did not bring", keys)
+    if sent >= _RESETS and now - last_at < _SELDOM and not who:
+        return (*alarm, _due(charge_point, last_at + _SELDOM))
+    reset = _command(charge_point, "Reset", {"type": "Soft"}, working_set, now, who)
+    once = msgspec.structs.replace(reset, repeatable=False)
+    return (*alarm, once) if sent >= _RESETS else (once,)
 
 
 def _over(
     charge_point: ChargePoint, settings: dict[str, Setting], command: Command, working_set: WorkingSet, now: datetime
 ) -> tuple[object, ...]:
     refused = [one.key for one in settings.values() if one.state == "refused"]
-    alarm = _alarm(charge_point, "refused", "cannot be changed", refused)
+    alarm = (
+        *_alarm(charge_point, "refused", "cannot be changed", refused),
+        AlarmOver(_alarm_key(charge_point, "reboot")),
+    )
     interval_s = working_set.policy.settings_check_interval_s
     due = _due(charge_point, now + (timedelta(seconds=interval_s) if interval_s else RETRY))
     if not is_onboarding(charge_point, working_set):

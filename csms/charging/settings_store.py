@@ -1,14 +1,16 @@
 """Set-wise reads and writes of the settings of charge points, and of what their plan has to know. Decides nothing."""
 
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from csms.billing.models import customer
 from csms.charging import models, places
-from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
+from csms.charging.command_queue import SETTINGS
+from csms.charging.setting_facts import RESETS, KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
 from csms.charging.unfinished import is_open
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Many, any_of
@@ -24,6 +26,15 @@ _LANGUAGES = select(customer.c.account_id, customer.c.language).where(
     customer.c.language != "", any_of(customer.c.account_id, "keys")
 )
 _ZONES = select(_cp.c.id, models.site.c.time_zone).join(models.site).where(any_of(_cp.c.id, "keys"))
+_command = models.command.c
+_RESETS = (
+    select(_command.charge_point_id, func.count(), func.max(_command.sent_at))
+    .join_from(models.command, _cp)
+    .where(any_of(_command.charge_point_id, "keys"), _command.action == "Reset", _command.sent_at.is_not(None))
+    .where(or_(_cp.c.booted_at.is_(None), _command.sent_at > _cp.c.booted_at))
+    .where(or_(_command.requested_by == SETTINGS, _command.requested_by.startswith(f"{SETTINGS}: ")))
+    .group_by(_command.charge_point_id)
+)
 
 
 def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
@@ -34,10 +45,18 @@ def load(connection: Connection, names: Names, working_set: WorkingSet) -> None:
     for row in connection.execute(_SETTINGS, keys):
         setting = Setting(*row)
         working_set.settings.setdefault(setting.charge_point_id, {})[setting.key.casefold()] = setting
+    due = [key for key, known in working_set.settings.items() if _needs_boot(known.values())]
+    if due:
+        rows = connection.execute(_RESETS, {"keys": sorted(due)})
+        working_set.more[RESETS] = {key: (count, last_at) for key, count, last_at in rows}
     working_set.charging_at.update(connection.execute(_CHARGING, keys).scalars())
     working_set.time_zones.update({row.id: row.time_zone for row in connection.execute(_ZONES, keys)})
     if not names.tariffs:
         places.load(connection, working_set)
+
+
+def _needs_boot(known: Iterable[Setting]) -> bool:
+    return any(one.state == "reboot required" for one in known)
 
 
 def load_displays(connection: Connection, names: Names, working_set: WorkingSet) -> set[int]:
