@@ -81,14 +81,18 @@ async def test_a_repeated_stop_is_answered_alike_and_charges_nothing_more(world:
     assert world.snapshot() == before
 
 
-async def test_a_second_stop_with_another_meter_charges_nothing_and_is_kept_for_a_person(world: World) -> None:
+@pytest.mark.parametrize("other", [9000, 2500, 3999, 4001])
+async def test_a_second_stop_with_another_meter_charges_nothing_and_is_kept_for_a_person(
+    world: World, other: int
+) -> None:
     async with world.station() as peer:
         started = await peer.start(CARD, 0, world.at(0))
         await peer.stop(started["transactionId"], 4000, world.at(20))
         balance = world.card().balance_minor
         for _ in range(2):
-            await peer.stop(started["transactionId"], 9000, world.at(25))
-    assert world.card().balance_minor == balance
+            await peer.stop(started["transactionId"], other, world.at(25))
+    assert world.card().balance_minor == balance == 2000 - (140 + 40 + 50)
+    assert world.transaction(started["transactionId"]).meter_stop_wh == 4000
     assert [(one.kind, one.transaction_id) for one in world.review_items()] == [
         ("conflicting stop", started["transactionId"])
     ]
@@ -245,6 +249,31 @@ async def test_a_new_start_on_a_busy_connector_orphans_the_old_transaction_and_k
 
 
 @pytest.mark.parametrize(
+    ("meter_start", "reading", "next_start", "energy_wh"),
+    [
+        (1000, 1900, 2200, 900),
+        (1000, 1900, 1700, 700),
+        (1000, 1900, 1900, 900),
+        (1000, 1900, 400, 0),
+        (1000, None, 1700, 0),
+    ],
+)
+async def test_the_end_of_an_orphan_is_the_lower_one_of_its_last_reading_and_the_next_start(
+    world: World, meter_start: int, reading: int | None, next_start: int, energy_wh: int
+) -> None:
+    async with world.station() as peer:
+        first = await peer.start(CARD, meter_start, world.at(0))
+        if reading is not None:
+            await peer.read(first["transactionId"], world.at(5), reading)
+        for _ in range(2):
+            await peer.start(CARD, next_start, world.at(10))
+    one = world.transaction(first["transactionId"])
+    assert (one.state, one.energy_wh) == ("orphaned", energy_wh)
+    (item,) = world.review_items()
+    assert f'"estimate_wh":{energy_wh}' in item.evidence_json
+
+
+@pytest.mark.parametrize(
     ("meter_start", "reading", "meter_stop", "energy_wh", "reason"),
     [
         (1000, None, 1000, 0, "no energy"),
@@ -333,6 +362,22 @@ async def test_any_card_of_the_account_may_stop_and_the_starter_pays(world: Worl
         started = await peer.start(CARD, 0, world.at(0))
         await peer.stop(started["transactionId"], 1000, world.at(5), idTag="OTHER", reason="Local")
     assert world.card("OTHER").balance_minor == 500
+    assert world.card().balance_minor == 2000 - (35 + 10 + 50)
+
+
+@pytest.mark.parametrize(("state", "status"), [("blocked", "Blocked"), ("lost", "Blocked"), (None, "Accepted")])
+async def test_a_stop_is_answered_by_the_state_of_the_card_that_stopped_and_charged_whatever_it_is(
+    world: World, state: Any, status: str
+) -> None:
+    async with world.station() as peer:
+        started = await peer.start(CARD, 0, world.at(0))
+        if state is not None:
+            await world.submit(ChangeCardState(CARD, state, "test"))
+        for _ in range(2):
+            stopped = await peer.stop(started["transactionId"], 1000, world.at(5), idTag=CARD)
+            assert stopped["idTagInfo"]["status"] == status
+        unknown = await peer.stop(-1, 1000, world.at(6), idTag="NOBODY")
+        assert unknown["idTagInfo"]["status"] == "Invalid"
     assert world.card().balance_minor == 2000 - (35 + 10 + 50)
 
 

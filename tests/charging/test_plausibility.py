@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 
 from csms.charging import models
@@ -36,14 +37,17 @@ async def _status(peer: Peer, status: str, timestamp: str, connector_id: int = 1
     await peer.call("StatusNotification", payload)
 
 
+@pytest.mark.parametrize("power_w", [None, 22_000])
+@pytest.mark.parametrize(("began", "ended"), [(0, 5), (-60 * 48, -60 * 48 + 5), (-180, 0), (-60 * 72, 0)])
 async def test_a_lifetime_register_against_a_placeholder_start_charges_nothing_and_waits_for_a_person(
-    world: World,
+    world: World, began: int, ended: int, power_w: int | None
 ) -> None:
+    _set_station(world, max_power_w=power_w)
     async with world.station() as peer:
-        started = await peer.start(CARD, 0, world.at(0))
+        started = await peer.start(CARD, 0, world.at(began))
         held = world.card().held_minor
         for _ in range(2):
-            await peer.stop(started["transactionId"], 910_000, world.at(5))
+            await peer.stop(started["transactionId"], 910_000, world.at(ended))
     (one,) = world.transactions()
     assert (one.state, one.cost_minor, one.uncharged_reason) == ("ended", 0, "implausible energy")
     assert (world.card().balance_minor, world.card().held_minor) == (2000, held)
@@ -242,5 +246,20 @@ async def test_what_the_station_holds_back_does_not_count_as_the_end_of_charge(w
         await peer.read(number, world.at(41), 400, {"value": "0"} | POWER)
         assert peer.commands.empty()
         await peer.read(number, world.at(42), 400, {"value": "0"} | POWER)
+        _, action, _ = await peer.next_command()
+    assert action == "RemoteStopTransaction"
+
+
+async def test_time_without_current_before_the_station_held_back_does_not_count_after_it(world: World) -> None:
+    _group(world)
+    async with world.station() as peer:
+        number = (await peer.start(CARD, 0, world.at(0)))["transactionId"]
+        await peer.read(number, world.at(5), 400, {"value": "0"} | POWER)
+        await _status(peer, "SuspendedEVSE", world.at(6))  # no reading comes while it holds back
+        await _status(peer, "SuspendedEV", world.at(14))
+        for minute in (16, 25):
+            await peer.read(number, world.at(minute), 400, {"value": "0"} | POWER)
+        assert peer.commands.empty()
+        await peer.read(number, world.at(26), 400, {"value": "0"} | POWER)
         _, action, _ = await peer.next_command()
     assert action == "RemoteStopTransaction"
