@@ -33,12 +33,15 @@ class Band(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Energy drawn between two moments (aware, UTC); `idle` where the car drew nothing that counts."""
+    """Energy drawn between two moments (aware, UTC), the power that was told at its end (W, 0: none), and whether the
+    station itself held back.
+    """
 
     begin: datetime
     end: datetime
-    energy_wh: int
-    idle: bool = False
+    energy_wh: int | Fraction
+    power_w: int = 0
+    is_held: bool = False
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -47,7 +50,6 @@ class Piece(msgspec.Struct, frozen=True):
     band: Band | None
     energy_wh: Fraction
     seconds: Fraction
-    idle: bool
 
 
 def divide(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[Piece]:
@@ -57,7 +59,7 @@ def divide(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[Piec
     for begin, end in pairwise(moments):
         part = end - begin
         share = Fraction(part // _TICK, whole // _TICK) if whole else Fraction(1)
-        yield Piece(band_at(begin, bands, zone), span.energy_wh * share, Fraction(part // _TICK, 1_000_000), span.idle)
+        yield Piece(band_at(begin, bands, zone), span.energy_wh * share, Fraction(part // _TICK, 1_000_000))
 
 
 def band_at(moment: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> Band | None:

@@ -4,7 +4,7 @@ Pure arithmetic on `Decimal` rates; knows no account, no database and no clock. 
 minor unit, once; the total is the sum of its lines; prices include tax, which is computed on the total.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -16,6 +16,7 @@ import msgspec
 
 from csms.billing.bands import Band, Span, divide
 from csms.billing.bands import problems as band_problems
+from csms.billing.idling import Stay, stays
 from csms.billing.money import Currency, tax_included
 
 Component = Literal["energy", "time", "idle", "start", "free energy", "minimum", "maximum"]
@@ -30,8 +31,9 @@ _SHOWN = 10**4
 class Tariff(msgspec.Struct, frozen=True):
     """A price list, tax included. Rates are in currency units with up to six decimals; fees and limits in minor units.
 
-    The rates apply outside of the bands. Where `rate_per_idle_minute` is set, idle time costs that, after a grace that
-    costs nothing, instead of the rate per minute. `free_wh` of each transaction, its first, are free.
+    The rates apply outside of the bands. `rate_per_minute` is for each minute from the start to the end; where
+    `rate_per_idle_minute` is set, it is for those alone in which the car charged, and idle time costs that, after a
+    grace that costs nothing (`idling`). `free_wh` of each transaction, its first, are free.
     """
 
     tariff_id: int
@@ -72,7 +74,7 @@ def example(energy_wh: int, charging_s: int, idle_s: int, begin: datetime) -> Us
     idle_from = begin + timedelta(seconds=charging_s)
     spans = [Span(begin, idle_from, energy_wh)]
     if idle_s:
-        spans.append(Span(idle_from, idle_from + timedelta(seconds=idle_s), 0, idle=True))
+        spans.append(Span(idle_from, idle_from + timedelta(seconds=idle_s), 0))
     return Usage(energy_wh, charging_s + idle_s, tuple(spans))
 
 
@@ -196,24 +198,25 @@ def _lines_by_band(tariff: Tariff, usage: Usage, currency: Currency) -> Iterator
     buckets: dict[Band | None, _Bucket] = {}
     free_wh = Fraction(tariff.free_wh)
     idle_s = Fraction(0)
-    run_s = Fraction(0)  # how long the present idle time lasts already
-    for span in usage.spans:
-        for piece in divide(span, tariff.bands, zone):
+    for stay in _stays(tariff, usage):
+        idle_s += stay.idle_s
+        for piece in divide(stay.span, tariff.bands, zone):
             bucket = buckets.setdefault(piece.band, _Bucket(piece.band))
             given = min(free_wh, piece.energy_wh)
             free_wh -= given
             bucket.energy_wh += piece.energy_wh - given
-            if piece.idle and tariff.rate_per_idle_minute:
-                before = max(Fraction(0), run_s - tariff.idle_grace_s)
-                run_s += piece.seconds
-                idle_s += max(Fraction(0), run_s - tariff.idle_grace_s) - before
-            else:
-                bucket.seconds += piece.seconds
-                run_s = Fraction(0)
+            bucket.seconds += piece.seconds * stay.charging_share
     for bucket in buckets.values():
         yield from _lines(tariff, bucket.band, bucket.energy_wh, bucket.seconds, currency)
-    if idle_s and tariff.rate_per_idle_minute:
+    if idle_s:
         yield _line("idle", idle_s, _S_PER_MINUTE, "min", tariff.rate_per_idle_minute, currency, "")
+
+
+def _stays(tariff: Tariff, usage: Usage) -> Iterable[Stay]:
+    """Return how the spans were spent: where idle time has no price, each minute is one of charging."""
+    if tariff.rate_per_idle_minute:
+        return stays(usage.spans, tariff.idle_grace_s)
+    return (Stay(span, Fraction(1), Fraction(0)) for span in usage.spans)
 
 
 def problems(tariff: Tariff) -> list[str]:

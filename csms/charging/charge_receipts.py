@@ -17,8 +17,8 @@ from csms.billing.reports import ChargeLineView
 from csms.billing.tariffs import Tariff, decode_tariff
 from csms.charging import models, overview
 from csms.charging.facts import AFTER_THE_END
-from csms.charging.metering import IMPLAUSIBLE
 from csms.charging.overview import TransactionView
+from csms.charging.points import IMPLAUSIBLE
 
 _MOST_READINGS = 100_000
 _LARGEST = 2**31 - 1

@@ -15,6 +15,7 @@ from csms.billing.books import Hold
 from csms.billing.prepaid import settle, void_hold
 from csms.billing.tariffs import Charge
 from csms.charging.facts import Alarm, Point, Policy, ReviewItem, Transaction
+from csms.charging.points import Turn
 from csms.charging.pricing import charge_of, elapsed_s
 from csms.charging.working_set import WorkingSet
 
@@ -190,7 +191,7 @@ def kept(one: Transaction, reason: str, working_set: WorkingSet) -> Transaction:
 
 
 def charge(
-    one: Transaction, points: list[Point], working_set: WorkingSet, now: datetime, actor: str
+    one: Transaction, points: list[Point | Turn], working_set: WorkingSet, now: datetime, actor: str
 ) -> tuple[Transaction, tuple[Any, ...]]:
     """Price an ended transaction by its `energy_wh` and settle its hold, or say why nothing is charged."""
     hold = working_set.books.holds.get(one.transaction_id)
@@ -200,7 +201,7 @@ def charge(
 def charge_with(
     one: Transaction,
     hold: Hold | None,
-    points: list[Point],
+    points: list[Point | Turn],
     working_set: WorkingSet,
     now: datetime,
     actor: str,

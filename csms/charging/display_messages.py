@@ -14,6 +14,7 @@ import msgspec
 
 from csms.billing.bands import Band, Span, band_at, divide
 from csms.billing.books import Decision, JournalEntry, normalize_id_tag
+from csms.billing.idling import CHARGING_W, grace_of
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff, decode_tariff
 from csms.charging import closing, display, unplugging
@@ -24,7 +25,6 @@ from csms.charging.display_texts import LANGUAGES, Language, cost_text, price_te
 from csms.charging.facts import UNNUMBERED, Command, Transaction
 from csms.charging.forecast import credit_minor
 from csms.charging.metering import Metered, MeterValues
-from csms.charging.pricing import IDLE_BELOW_W
 from csms.charging.receipt_links import token_of
 from csms.charging.transactions import Started, StartTransaction, Stopped, StopTransaction
 from csms.charging.working_set import Names, WorkingSet
@@ -211,7 +211,8 @@ def _shown_of(one: Transaction) -> tuple[int, int, bool]:
 
 
 def _is_idle(one: Transaction) -> bool:
-    return one.idle_since is not None or (one.power_w is not None and one.power_w < IDLE_BELOW_W)
+    draws_little = one.idle_since is not None or (one.power_w is not None and one.power_w < CHARGING_W)
+    return draws_little and not one.is_suspended
 
 
 def after_stop(
@@ -277,7 +278,7 @@ def _charging_price(tariff: Tariff, band: Band | None, currency: Currency) -> Ch
 def _idle_price(tariff: Tariff) -> IdlePrice | None:
     if not tariff.rate_per_idle_minute:
         return None
-    return IdlePrice(tariff.idle_grace_s // _S_PER_MINUTE, tariff.rate_per_idle_minute * _MINUTES_PER_HOUR)
+    return IdlePrice(grace_of(tariff.idle_grace_s) // _S_PER_MINUTE, tariff.rate_per_idle_minute * _MINUTES_PER_HOUR)
 
 
 def _next_period(tariff: Tariff, zone: ZoneInfo, now: datetime, currency: Currency) -> NextPeriod | None:
@@ -299,7 +300,7 @@ def _trigger(tariff: Tariff, following: NextPeriod | None, at_energy_kwh: Decima
     at_time = None if following is None else following.at_time
     if tariff.rate_per_idle_minute:
         statuses = ("Charging", "SuspendedEV", "SuspendedEVSE", "Finishing")
-        return Trigger(at_time, at_energy_kwh, Decimal(IDLE_BELOW_W).scaleb(-3), statuses)
+        return Trigger(at_time, at_energy_kwh, Decimal(CHARGING_W).scaleb(-3), statuses)
     return None if at_time is None and at_energy_kwh is None else Trigger(at_time, at_energy_kwh)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from csms.billing.idling import grace_of
 from csms.billing.money import Currency, format_amount
 from csms.billing.tariffs import Tariff
 
@@ -78,8 +79,7 @@ def price_text(tariff: Tariff, currency: Currency, language: Language) -> str:
         parts.append(texts.per_minute.format(_rate(tariff.rate_per_minute, texts), currency.code))
     if tariff.rate_per_idle_minute:
         idle = texts.per_idle_minute.format(_rate(tariff.rate_per_idle_minute, texts), currency.code)
-        grace = texts.after_minutes.format(tariff.idle_grace_s // 60) if tariff.idle_grace_s else ""
-        parts.append(idle + grace)
+        parts.append(idle + texts.after_minutes.format(grace_of(tariff.idle_grace_s) // 60))
     if tariff.start_fee_minor:
         parts.append(texts.start.format(_amount(tariff.start_fee_minor, currency, texts), currency.code))
     if tariff.bands:

@@ -151,10 +151,11 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A register at a moment."""
+    """A register at a moment, and the power that was told with it."""
 
     at: datetime
     register_wh: int
+    power_w: int | None = None
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -69,7 +69,7 @@ def cost_after(one: Transaction, more: timedelta, power_w: int, working_set: Wor
     """Return what a transaction will have cost so long after its latest reading, at a power."""
     points = working_set.points.get(one.transaction_id, [])
     if one.needs_spans:
-        points = [*points, Point(one.register_at, one.register_wh)]
+        points = [*points, Point(one.register_at, one.register_wh, one.power_w)]
     drawn_wh = power_w * (more // _MILLISECOND) // _MS_PER_HOUR
     end_wh, end_at = one.register_wh + drawn_wh, one.register_at + more
     return cost_of(one, end_wh, end_at, points, working_set.books.currency)

@@ -18,6 +18,7 @@ from csms.charging.closing import UNHEARD_OF, is_believable, join, most_wh, weig
 from csms.charging.credit_guard import IDLE, follow
 from csms.charging.facts import AFTER_THE_END, Policy, Reading, RelativeReadings, Transaction
 from csms.charging.forecast import set_ahead
+from csms.charging.points import IMPLAUSIBLE
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
 
@@ -27,7 +28,6 @@ _FACTOR = {"Wh": 1, "kWh": 1000, "W": 1, "kW": 1000}
 _LARGEST = 10**15  # a register beyond 1 PWh is not a register
 _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
 RELATIVE = "readings relative to the session"
-IMPLAUSIBLE = "implausible"  # more than the connector can have delivered: plays no part
 HEARD_AGAIN = "heard of again"
 _CLOSE_S = 3  # an average over less is wrong by a third and more
 _HISTORY_AFTER = timedelta(hours=2)
@@ -189,7 +189,8 @@ def understand(
             one = msgspec.structs.replace(one, flags=flags)
         register_ = reading.register_wh
         if register_ is not None and not is_believable(one, register_, reading.happened_at, now, policy):
-            reading = msgspec.structs.replace(reading, flags=join(reading.flags, IMPLAUSIBLE))
+            digest = _digest(f"{IMPLAUSIBLE} {reading.samples_json}", reading.transaction_id)
+            reading = msgspec.structs.replace(reading, digest=digest, flags=join(reading.flags, IMPLAUSIBLE))
         else:
             is_next = one.register_at == before.register_at
             one = _moved(one, reading, set_ahead(before, reading.happened_at, now) if is_next else timedelta(0))

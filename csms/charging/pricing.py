@@ -4,20 +4,22 @@ Joins energy and money: turns registers into spans for the tariffs that need to 
 the arithmetic to billing. A charge can be computed again from its stored readings and its tariff.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
 from typing import Protocol
+
+import msgspec
 
 from csms.billing.bands import Span
 from csms.billing.books import PrepaidAccount
 from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, Tariff, Usage, decode_tariff, price, total
 from csms.charging.facts import Point, TariffAssignment
+from csms.charging.points import Turn
 from csms.charging.working_set import WorkingSet
-
-_HOUR = timedelta(hours=1)
-IDLE_BELOW_W = 100  # what a car's electronics and its trickle take is not charging
 
 
 class Begun(Protocol):
@@ -40,6 +42,7 @@ class Begun(Protocol):
         """When the car went, if its station told."""
 
 
+_TICK = timedelta(microseconds=1)
 # What applies at a station where nobody pays.
 FREE = Tariff(0, "free of charge", Decimal(0), Decimal(0), 0, Decimal(0))
 
@@ -113,7 +116,7 @@ def _in_force(name: str, at: datetime, working_set: WorkingSet) -> Tariff | None
     return None if newest is None or (newest.valid_to is not None and newest.valid_to <= at) else newest.tariff
 
 
-def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
+def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point | Turn], currency: Currency) -> Charge:
     """Price a transaction from its start to a register at a moment; `points` are its readings, in any order.
 
     Where the car was unplugged before the end, the time after that costs nothing; unplugging never raises a price.
@@ -127,14 +130,16 @@ def charge_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]
     return shorter if shorter.total_minor < charge.total_minor else charge
 
 
-def charge_for(one: Begun, energy_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> Charge:
+def charge_for(
+    one: Begun, energy_wh: int, end_at: datetime, points: Iterable[Point | Turn], currency: Currency
+) -> Charge:
     """Price an energy and an end that a person says; without energy, or a tariff, nothing is to be paid."""
     if not energy_wh or not one.tariff_json:
         return Charge((), 0, 0)
     return charge_of(one, one.meter_start_wh + energy_wh, end_at, points, currency)
 
 
-def cost_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], currency: Currency) -> int:
+def cost_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point | Turn], currency: Currency) -> int:
     """Return the total of `charge_of` alone, in minor units."""
     if one.unplugged_at is not None:
         return charge_of(one, end_wh, end_at, points, currency).total_minor
@@ -142,24 +147,60 @@ def cost_of(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point], 
     return total(tariff, _usage(tariff, one, end_wh, end_at, points), currency)
 
 
-def _usage(tariff: Tariff, one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Usage:
+def _usage(tariff: Tariff, one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point | Turn]) -> Usage:
     energy_wh = max(0, end_wh - one.meter_start_wh)
     spans = tuple(spans_between(one, end_wh, end_at, points)) if tariff.needs_spans else ()
     return Usage(energy_wh, elapsed_s(one.started_at, end_at), spans)
 
 
-def spans_between(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point]) -> Iterable[Span]:
-    """Yield what was drawn between the readings, from the start to the end; a reading that does not fit is left out."""
+def spans_between(one: Begun, end_wh: int, end_at: datetime, points: Iterable[Point | Turn]) -> Iterator[Span]:
+    """Yield what was drawn between the readings, from the start to the end; a reading that does not fit is left out.
+
+    The time is whole seconds from the start, as it is where the price depends on energy and time alone.
+    """
     at, register = one.started_at, one.meter_start_wh
-    end_at = max(end_at, at)
+    end_at = at + timedelta(seconds=elapsed_s(at, end_at))
     end_wh = max(end_wh, register)
-    inside = [point for point in points if point.at < end_at and point.register_wh <= end_wh]
+    told = tuple(points)
+    held = _held(sorted((turn for turn in told if isinstance(turn, Turn)), key=_place_of_turn), end_at)
+    readings = [point for point in told if isinstance(point, Point)]
+    inside = [point for point in readings if point.at < end_at and point.register_wh <= end_wh]
     for point in (*sorted(inside, key=lambda each: (each.at, each.register_wh)), Point(end_at, end_wh)):
         if point.register_wh < register or point.at < at or (point.at == at and point.at != end_at):
             continue
-        drawn = point.register_wh - register
-        yield Span(at, point.at, drawn, idle=drawn * _HOUR < IDLE_BELOW_W * (point.at - at))
+        whole = Span(at, point.at, point.register_wh - register, point.power_w or 0)
+        yield from _around(whole, held) if held else (whole,)
         at, register = point.at, point.register_wh
+
+
+def _place_of_turn(turn: Turn) -> tuple[datetime, bool]:
+    return turn.at, turn.is_held  # what is told for one moment twice holds back: the doubt is the customer's
+
+
+def _held(turns: Iterable[Turn], end_at: datetime) -> list[tuple[datetime, datetime]]:
+    """Return from when until when the station held back; turns come in order."""
+    found, since = [], None
+    for turn in (*turns, Turn(end_at, is_held=False)):
+        if since is not None and not turn.is_held:
+            found.append((since, max(since, turn.at)))
+            since = None
+        elif turn.is_held and since is None:
+            since = turn.at
+    return found
+
+
+def _around(whole: Span, held: list[tuple[datetime, datetime]]) -> Iterator[Span]:
+    """Yield a span in parts, those in which the station held back apart: the energy was drawn in the others."""
+    inside = [(max(begin, whole.begin), min(end, whole.end)) for begin, end in held]
+    edges = sorted({whole.begin, whole.end, *(edge for begin, end in inside if begin < end for edge in (begin, end))})
+    parts = [(*pair, any(begin <= pair[0] < end for begin, end in inside)) for pair in pairwise(edges)]
+    rest = sum((end - begin for begin, end, is_held in parts if not is_held), timedelta(0))
+    if not rest:
+        yield msgspec.structs.replace(whole, is_held=bool(parts))
+        return
+    for begin, end, is_held in parts:
+        share = Fraction(0) if is_held else Fraction((end - begin) // _TICK, rest // _TICK)
+        yield Span(begin, end, whole.energy_wh * share, whole.power_w, is_held)
 
 
 def elapsed_s(start: datetime, end: datetime) -> int:

@@ -4,8 +4,7 @@ A charge that a person corrected later is computed twice: its lines from what th
 all, adjustments included, from the energy and the end that the person said.
 
 Takes a range of transactions at a time; readings are read, in order and one by one, only for transactions whose price
-depends on them. Readings that came after the end, flagged so, played no part in the charge and play none here. Reads
-only.
+depends on them. What played no part in the charge plays none here (`points`). Reads only.
 """
 
 from collections.abc import Iterator
@@ -25,8 +24,9 @@ from csms.billing.money import Currency
 from csms.billing.tariffs import Charge, ChargeLine
 from csms.billing.verification import Range, Violation, violation, within
 from csms.charging.closing import NOTHING_TO_CHARGE
-from csms.charging.facts import AFTER_THE_END, Point
+from csms.charging.facts import Point
 from csms.charging.models import charging_transaction, reading
+from csms.charging.points import Turn, points_of
 from csms.charging.pricing import charge_for, charge_of
 from csms.db import any_of, as_fact
 
@@ -96,14 +96,11 @@ _TAXES = (
     )
     .group_by(journal_entry.c.reference)
 )
-_COUNTS = and_(_reading.register_wh.is_not(None), _reading.flags.not_like(f"%{AFTER_THE_END}"))
-_POINTS_OF = select(_reading.transaction_id, _reading.happened_at, _reading.register_wh).where(
-    any_of(_reading.transaction_id, "keys"), _COUNTS
-)
+_TOLD = select(_reading.transaction_id, _reading.happened_at, _reading.register_wh, _reading.power_w, _reading.flags)
+_POINTS_OF = _TOLD.where(any_of(_reading.transaction_id, "keys"))
 _POINTS = (
-    select(_reading.transaction_id, _reading.happened_at, _reading.register_wh)
-    .join(charging_transaction, and_(_tx.id == _reading.transaction_id, _tx.needs_spans, _tx.state == "ended"))
-    .where(within(_reading.transaction_id), _COUNTS)
+    _TOLD.join(charging_transaction, and_(_tx.id == _reading.transaction_id, _tx.needs_spans, _tx.state == "ended"))
+    .where(within(_reading.transaction_id))
     .order_by(_reading.transaction_id)
 )
 
@@ -124,8 +121,12 @@ def recompute(connection: Connection, ids: Range, currency: Currency) -> Iterato
     ):
         lines, points = _Groups(line_rows), _Groups(point_rows)
         for one in ended:
-            inside = [Point(at, register_wh) for _, at, register_wh in points.of(one.transaction_id)]
-            charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
+            inside = points_of(row[1:] for row in points.of(one.transaction_id))
+            try:
+                charge = charge_of(one, one.meter_start_wh + one.energy_wh, one.ended_at, inside, currency)
+            except msgspec.DecodeError:
+                yield violation(8, TOTAL, [("transaction", one.transaction_id), ("tariff", "not readable")])
+                continue
             yield from _compare(one, charge, [ChargeLine(*row[1:]) for row in lines.of(one.transaction_id)])
             if at_consumption:
                 yield from _compare_tax(one, charge, taxes.get(one.transaction_id, 0))
@@ -142,9 +143,9 @@ def _recompute_corrected(
         return
     keys = {one.transaction_id for one in corrected}
     billed = ledger.list_billed(connection, keys)
-    points: dict[int, list[Point]] = {}
-    for transaction_id, at, register_wh in connection.execute(_POINTS_OF, {"keys": sorted(keys)}):
-        points.setdefault(transaction_id, []).append(Point(at, register_wh))
+    points: dict[int, list[Point | Turn]] = {}
+    for transaction_id, *told in connection.execute(_POINTS_OF, {"keys": sorted(keys)}):
+        points.setdefault(transaction_id, []).extend(points_of([told]))
     for one in corrected:
         inside = points.get(one.transaction_id, ())
         charge = charge_for(one, one.corrected_energy_wh, one.corrected_ended_at, inside, currency)

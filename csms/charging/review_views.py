@@ -15,9 +15,9 @@ from csms.billing.books import Billed
 from csms.billing.money import Currency
 from csms.charging import closing, lookups, models, overview
 from csms.charging.defects import DEFECT
-from csms.charging.facts import AFTER_THE_END, Point
 from csms.charging.lookups import Span
 from csms.charging.overview import ReadingView, TransactionView
+from csms.charging.points import points_of
 from csms.charging.pricing import charge_of
 from csms.charging.reviews import Choice, choices_for
 from csms.charging.transactions import StopTransaction
@@ -219,11 +219,7 @@ def _said(item: ReviewView, reported: Span | None) -> tuple[datetime, datetime |
 def _cost(one: TransactionView, readings: list[ReadingView], currency: Currency) -> int | None:
     if not one.tariff_json or not one.energy_wh:
         return None
-    points = [
-        Point(each.happened_at, each.register_wh)
-        for each in readings
-        if each.register_wh is not None and not each.flags.endswith(AFTER_THE_END)
-    ]
+    points = points_of((each.happened_at, each.register_wh, each.power_w, each.flags) for each in readings)
     end_at = one.ended_at or max(one.register_at, one.started_at)
     return charge_of(one, one.meter_start_wh + one.energy_wh, end_at, points, currency).total_minor
 

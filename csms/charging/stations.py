@@ -274,7 +274,7 @@ def _registration(before: ChargePoint, working_set: WorkingSet) -> Registration:
 def status_notification(said: StatusNotification, working_set: WorkingSet, now: datetime) -> Decision[None]:
     """Store what a connector says of itself, what it means for the transaction on it, and how the clock goes."""
     status = said.status
-    meant = zombies.said_status(status.charge_point_id, status.connector_id, status.status, working_set, now)
+    meant = zombies.said_status(status, working_set, now)
     charge_point = working_set.charge_points[status.charge_point_id]
     return Decision(None, (status, *meant, *station_clocks.measured(charge_point, said.claimed_at, now)))
 

@@ -29,7 +29,6 @@ from csms.charging.facts import (
     ConnectionGone,
     ConnectorStatus,
     KeyChange,
-    Point,
     Policy,
     Reading,
     ReviewItem,
@@ -37,6 +36,7 @@ from csms.charging.facts import (
     Transaction,
     UnknownChargePoint,
 )
+from csms.charging.points import points_of
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Database, Many, any_of, id_sequence, take_ids
 
@@ -66,11 +66,11 @@ _COMMANDS_BY_ID = _COMMANDS.where(any_of(models.command.c.id, "keys"))
 _COMMANDS_WAITING = _COMMANDS.where(
     models.command.c.state.in_(("queued", "sent")), any_of(models.command.c.charge_point_id, "keys")
 )
+_reading = models.reading.c
 _POINTS = (
-    select(models.reading.c.transaction_id, models.reading.c.happened_at, models.reading.c.register_wh)
-    .where(any_of(models.reading.c.transaction_id, "keys"), models.reading.c.register_wh.is_not(None))
-    .where(models.reading.c.flags.not_like("%after the end"))  # they play no part in a charge
-    .order_by(models.reading.c.transaction_id, models.reading.c.happened_at)
+    select(_reading.transaction_id, _reading.happened_at, _reading.register_wh, _reading.power_w, _reading.flags)
+    .where(any_of(_reading.transaction_id, "keys"))
+    .order_by(_reading.transaction_id, _reading.happened_at)
 )
 
 
@@ -189,8 +189,8 @@ def _load_points(connection: Sql, names: Names, working_set: WorkingSet) -> None
         if (one.needs_spans and one.state != "ended") or names.review_keys
     }
     working_set.points = {transaction_id: [] for transaction_id in depending}
-    for transaction_id, at, register_wh in _rows(connection, _POINTS, depending):
-        working_set.points[transaction_id].append(Point(at, register_wh))
+    for transaction_id, *told in _rows(connection, _POINTS, depending):
+        working_set.points[transaction_id] += points_of([told])
 
 
 def _rows(connection: Sql, statement: Any, keys: Iterable[Any]) -> Iterable[Any]:  # noqa: ANN401 - rows of any statement

@@ -28,6 +28,7 @@ from csms.charging.facts import (
     Transaction,
 )
 from csms.charging.metering import RELATIVE, MeterValue, to_readings, understand
+from csms.charging.points import Turn, points_of
 from csms.charging.pricing import FREE, tariff_at_start
 from csms.charging.working_set import Names, WorkingSet
 
@@ -329,10 +330,8 @@ def end(
     )
     was_over = before.state == "orphaned" or closing.UNHEARD_OF in before.flags
     late_orphan = _answered(one) if was_over else ()
-    points = [
-        *working_set.points.get(one.transaction_id, []),
-        *(Point(each.happened_at, each.register_wh) for each in readings if each.register_wh is not None),
-    ]
+    told = points_of((each.happened_at, each.register_wh, each.power_w, each.flags) for each in readings)
+    points = [*working_set.points.get(one.transaction_id, []), *told]
     charged = _charge_or_keep(one, said, energy_wh, points, working_set, now, actor)
     learned = learn(before, said.happened_at, working_set, now)
     trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in one.flags and RELATIVE not in before.flags else ()
@@ -352,7 +351,7 @@ def _charge_or_keep(
     one: Transaction,
     said: StopTransaction,
     energy_wh: int | None,
-    points: list[Point],
+    points: list[Point | Turn],
     working_set: WorkingSet,
     now: datetime,
     actor: str,

@@ -15,6 +15,7 @@ from csms.billing.books import Audit
 from csms.billing.prepaid import adjust
 from csms.charging import closing
 from csms.charging.facts import Point, ReviewItem, Transaction
+from csms.charging.points import Turn
 from csms.charging.pricing import charge_of, elapsed_s
 from csms.charging.setting_facts import Unplugged
 from csms.charging.working_set import WorkingSet
@@ -46,14 +47,14 @@ def unplugged_at(
     return _corrected(one, at, points, working_set, now)
 
 
-def _draws_after(one: Transaction, at: datetime, points: Iterable[Point]) -> bool:
+def _draws_after(one: Transaction, at: datetime, points: Iterable[Point | Turn]) -> bool:
     """Tell whether readings say that energy was drawn when the car is said to have been gone."""
-    after = [point.register_wh for point in points if at < point.at]
+    after = [point.register_wh for point in points if isinstance(point, Point) and at < point.at]
     return bool(after) and one.meter_start_wh + one.energy_wh - min(after) > _ROUNDING_WH
 
 
 def _corrected(
-    one: Transaction, at: datetime, points: Iterable[Point], working_set: WorkingSet, now: datetime
+    one: Transaction, at: datetime, points: Iterable[Point | Turn], working_set: WorkingSet, now: datetime
 ) -> tuple[Any, ...]:
     """Give back what time after the moment cost. Where another end costs no less, nothing is due."""
     assert one.account_id is not None, "what was charged has an account"

@@ -12,7 +12,6 @@ from msgspec.structs import asdict, replace
 
 from csms.billing.books import Books, MoneyNames
 from csms.charging.facts import (
-    AFTER_THE_END,
     UNNUMBERED,
     Alarm,
     AlarmOver,
@@ -45,6 +44,7 @@ from csms.charging.facts import (
     UnknownChargePoint,
     Watch,
 )
+from csms.charging.points import Turn, points_of
 from csms.charging.setting_facts import KeyOffer, ProfileReached, Setting, SettingsState, Unplugged
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class WorkingSet:
     midnight: datetime | None = None  # the day's first, where a group limits what is spent in a day
     todays: dict[int, list[Transaction]] = field(default_factory=dict)  # of those accounts, unfinished or ended today
     points_at_midnight: dict[int, list[Point]] = field(default_factory=dict)  # of those that ran over it
-    points: dict[int, list[Point]] = field(default_factory=dict)  # of transactions whose price depends on them
+    points: dict[int, list[Point | Turn]] = field(default_factory=dict)  # of transactions whose price depends on them
     settings: dict[int, dict[str, Setting]] = field(default_factory=dict)  # by charge point and case-folded key
     charging_at: set[int] = field(default_factory=set)  # charge points with settings that have an open transaction
     displays: dict[int, str] = field(default_factory=dict)  # languages by charge point that shows costs
@@ -245,9 +245,9 @@ def _take_key_change(working_set: WorkingSet, one: KeyChange) -> None:
 
 
 def _take_reading(working_set: WorkingSet, one: Reading) -> None:
-    plays_a_part = one.transaction_id in working_set.points and not one.flags.endswith(AFTER_THE_END)
-    if plays_a_part and one.transaction_id is not None and one.register_wh is not None:
-        working_set.points[one.transaction_id].append(Point(one.happened_at, one.register_wh))
+    if one.transaction_id is not None and one.transaction_id in working_set.points:
+        told = (one.happened_at, one.register_wh, one.power_w, one.flags)
+        working_set.points[one.transaction_id] += points_of([told])
     working_set.readings.setdefault((one.charge_point_id, one.connector_id, one.happened_at, one.digest), one)
 
 

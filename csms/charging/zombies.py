@@ -14,19 +14,21 @@ from csms.billing.books import Decision
 from csms.charging import closing, credit_guard
 from csms.charging.command_queue import trigger_command
 from csms.charging.credit_guard import GuardDue
-from csms.charging.facts import Transaction
+from csms.charging.facts import ConnectorStatus, Transaction
+from csms.charging.points import status_reading
 from csms.charging.working_set import WorkingSet
 
 _AWAY = timedelta(minutes=1)
 _IN_USE = frozenset({"Charging", "SuspendedEV", "SuspendedEVSE"})
 
 
-def said_status(charge_point_id: int, connector_id: int, status: str, working_set: WorkingSet, now: datetime) -> Any:  # noqa: ANN401 - intents
+def said_status(said: ConnectorStatus, working_set: WorkingSet, now: datetime) -> tuple[Any, ...]:
     """Return what a connector's status means for the open transactions on it."""
-    intents: list[Any] = []
-    for one in working_set.unfinished(charge_point_id):
-        if one.state != "open" or one.connector_id != connector_id:
+    status, intents = said.status, list[Any]()
+    for one in working_set.unfinished(said.charge_point_id):
+        if one.state != "open" or one.connector_id != said.connector_id:
             continue
+        intents += status_reading(one, said)
         if status == "Available" and one.zombie_at is None:
             intents += _suspect(one, working_set, now)
         elif status in _IN_USE:

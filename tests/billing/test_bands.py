@@ -108,13 +108,12 @@ def test_every_moment_of_a_piece_lies_in_its_band(
         at += timedelta(microseconds=int(piece.seconds * 1_000_000))
 
 
-@given(moments, st.integers(1, 1440), st.integers(1, 100), st.integers(2, 60), st.booleans(), zones)
+@given(moments, st.integers(1, 1440), st.integers(0, 100), st.integers(2, 60), zones)
 def test_splitting_readings_changes_nothing(
     begin: datetime,
     minutes_: int,
     wh_per_minute: int,
     parts: int,
-    idle: bool,  # noqa: FBT001 - Hypothesis gives it
     zone: str,
 ) -> None:
     tariff = _tariff(
@@ -131,8 +130,8 @@ def test_splitting_readings_changes_nothing(
         return
     step = timedelta(minutes=minutes_ // parts)
     each = wh_per_minute * (minutes_ // parts)
-    whole = Span(begin, begin + step * parts, each * parts, idle)
-    split = [Span(begin + step * n, begin + step * (n + 1), each, idle) for n in range(parts)]
+    whole = Span(begin, begin + step * parts, each * parts)
+    split = [Span(begin + step * n, begin + step * (n + 1), each) for n in range(parts)]
     assert price(tariff, _usage(whole), EUR) == price(tariff, _usage(*split), EUR)
 
 
@@ -153,9 +152,9 @@ def test_idle_time_costs_only_after_its_grace() -> None:
     begin = _local(2026, 3, 4, 12)
     spans = (
         Span(begin, begin + timedelta(minutes=30), 5000),
-        Span(begin + timedelta(minutes=30), begin + timedelta(minutes=38), 0, idle=True),
+        Span(begin + timedelta(minutes=30), begin + timedelta(minutes=38), 0),
         Span(begin + timedelta(minutes=38), begin + timedelta(minutes=48), 1000),
-        Span(begin + timedelta(minutes=48), begin + timedelta(minutes=78), 0, idle=True),
+        Span(begin + timedelta(minutes=48), begin + timedelta(minutes=78), 0),
     )
     amounts = {line.component: line.amount_minor for line in price(tariff, _usage(*spans), EUR).lines}
     # 40 min charging; the first idle time is within its grace, the second is 20 min beyond it

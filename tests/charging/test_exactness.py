@@ -170,7 +170,7 @@ def test_a_reading_after_the_end_plays_no_part_in_a_decision_of_the_same_batch(c
     (item,) = counter.queue()
     counter.run(late, counter.decide(item.key, "accept"))
     assert counter.violations() == []
-    assert counter.transaction(1).cost_minor == 315 + 600
+    assert counter.transaction(1).cost_minor == 315 + 550  # nobody is idle for less than five minutes
 
 
 def test_a_car_that_went_before_somebody_was_found_to_pay_owes_nothing_for_the_time_after_it(counter: Counter) -> None:

@@ -7,7 +7,6 @@ price; whatever waits is in the queue of a person, who can decide it.
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -15,14 +14,14 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from csms.billing.models import hold, journal_entry, ledger_account, transfer
-from csms.charging.models import charging_transaction, review_item
+from csms.charging.models import charging_transaction, reading, review_item
 from csms.charging.reviews import choices_for
 from csms.charging.transactions import StartTransaction, StopTransaction
+from tests.support import pencil
 
 Rows = list[Mapping[str, Any]]
 
 _UNDECIDED = {"implausible energy", "meter stop below meter start", "no account"}
-_HALF = Fraction(1, 2)
 
 
 def look(connection: Connection, starts: Mapping[str, StartTransaction], stops: Mapping[str, StopTransaction]) -> None:
@@ -31,6 +30,7 @@ def look(connection: Connection, starts: Mapping[str, StartTransaction], stops: 
         list(connection.execute(select(table)).mappings())
         for table in (charging_transaction, review_item, hold, journal_entry, transfer, ledger_account)
     )
+    told = _told(connection, transactions)
     _money_is_moved_once(entries, transfers, accounts)
     taken = _taken(entries, transfers, {one["id"]: one["account_id"] for one in transactions})
     for one in transactions:
@@ -39,11 +39,22 @@ def look(connection: Connection, starts: Mapping[str, StartTransaction], stops: 
         if one["state"] == "ended" and "reviewed:" not in one["flags"]:
             _what_was_said_is_charged(one, starts[one["natural_key"]], stops[one["stop_key"]])
         if charged and one["corrected_energy_wh"] is None:
-            _the_price_is_right(one, one["cost_minor"], one["energy_wh"], one["ended_at"])
+            _the_price_is_right(one, one["cost_minor"], one["energy_wh"], one["ended_at"], told[one["id"]])
         if one["corrected_energy_wh"] is not None and one["tariff_json"]:
             paid = sum(taken["settle", one["id"]]) + sum(taken["adjustment", one["id"]])
-            _the_price_is_right(one, paid, one["corrected_energy_wh"], one["corrected_ended_at"])
+            end = one["corrected_ended_at"]
+            _the_price_is_right(one, paid, one["corrected_energy_wh"], end, told[one["id"]])
     _what_waits_is_in_the_queue(transactions, items, holds)
+
+
+def _told(connection: Connection, transactions: Rows) -> dict[int, tuple[pencil.Row, ...]]:
+    """Return the rows of readings of each transaction."""
+    row = reading.c
+    found: dict[int, list[pencil.Row]] = {one["id"]: [] for one in transactions}
+    statement = select(row.transaction_id, row.happened_at, row.register_wh, row.power_w, row.flags)
+    for key, *values in connection.execute(statement.where(row.transaction_id.is_not(None))):
+        found[key].append((values[0], values[1], values[2], values[3]))
+    return {key: tuple(rows) for key, rows in found.items()}
 
 
 def _money_is_moved_once(entries: Rows, transfers: Rows, accounts: Rows) -> None:
@@ -85,18 +96,32 @@ def _what_was_said_is_charged(one: Mapping[str, Any], begun: StartTransaction, s
         assert one["energy_wh"] == told_wh or "last reading used" in one["flags"], one
 
 
-def _the_price_is_right(one: Mapping[str, Any], paid: int, energy_wh: int, ended_at: datetime) -> None:
-    """Where the price depends on energy and time alone, it is what pencil and paper give."""
+def _the_price_is_right(
+    one: Mapping[str, Any], paid: int, energy_wh: int, ended_at: datetime, readings: tuple[pencil.Row, ...]
+) -> None:
+    """The price is what pencil and paper give; of a car that went before the end, the lower of two."""
+    ends = {ended_at}
+    if one["unplugged_at"] is not None:
+        ends.add(min(ended_at, max(one["started_at"], one["unplugged_at"])))
+    costs = [
+        pencil.cost(one["tariff_json"], one["started_at"], one["meter_start_wh"], energy_wh, end, readings)
+        if pencil.depends_on_the_time(msgspec.json.decode(one["tariff_json"]))
+        else _plain_cost(one, energy_wh, end)
+        for end in ends
+    ]
+    assert paid == min(costs), (one, costs)
+
+
+def _plain_cost(one: Mapping[str, Any], energy_wh: int, ended_at: datetime) -> int:
+    """Return what energy and time alone cost."""
     tariff = msgspec.json.decode(one["tariff_json"])
-    if tariff["bands"] or Decimal(tariff["rate_per_idle_minute"]) or one["unplugged_at"] is not None:
-        return
     energy = max(0, energy_wh - tariff["free_wh"]) * Fraction(tariff["rate_per_kwh"]) / 10
     passed_s = max(0, int((ended_at - one["started_at"]).total_seconds()))
     time = passed_s * Fraction(tariff["rate_per_minute"]) * 100 / 60
-    cost = (energy + _HALF).__floor__() + (time + _HALF).__floor__() + tariff["start_fee_minor"]
+    cost = pencil.rounded(energy) + pencil.rounded(time) + tariff["start_fee_minor"]
     cost = max(cost, tariff["minimum_minor"])
     cost = cost if tariff["maximum_minor"] is None else min(cost, tariff["maximum_minor"])
-    assert paid == (cost if energy_wh else 0), one
+    return cost if energy_wh else 0
 
 
 def _what_waits_is_in_the_queue(transactions: Rows, items: Rows, holds: Rows) -> None:
