@@ -21,7 +21,7 @@ from csms.billing.cards import (
     against,
 )
 from csms.billing.prepaid import ChangeCardState, Refused
-from csms.billing.reports import taken
+from csms.billing.reports import CardView, cards_of, taken
 from csms.billing.stock_file import decode, read
 from csms.cli import arguments
 from csms.cli.card_words import AnyCard, card_as_json, find, why_refused
@@ -201,7 +201,19 @@ def _change(id_tag: str, state: CardState, reason: str, *, as_json: bool) -> Non
         if as_json:
             show_json(card_as_json(find(installation, card.id_tag), installation))
             return
-        say(f"The card {card.id_tag} is {outcome.state}.")
+        say(f"The card {card.id_tag} is {outcome.state}.{_left(installation, card, outcome.state)}")
+
+
+def _left(installation: Installation, card: CardView, state: CardState) -> str:
+    """Say where the credit is when the last card that could use it went."""
+    if state not in {"retired", "lost"} or not card.balance_minor or card.account_id is None:
+        return ""
+    with installation.database.reading() as connection:
+        if any(one.state == "active" for one in cards_of(connection, card.account_id)):
+            return ""
+    balance = arguments.money(card.balance_minor, installation.currency)
+    further = "; csms card replace gives it a new card" if state == "lost" else ""
+    return f" {balance} stay on its account{further}."
 
 
 def _reason(text: str) -> str:

@@ -78,6 +78,9 @@ def _show_wrong(*, as_json: bool) -> None:
             show_json({"wrong": [_of_one(one) for one in wrong], "drifted": [_of_one(one) for one in drifted]})
             return
         zone = installation.settings.time_zone
+        if not wrong and not drifted:
+            say("Every charge point that was asked is set as wanted, and none has changed a setting by itself.")
+            return
         say("Not as wanted:")
         columns = ("charge point", "key", "state", "wanted", "reported", "what to do")
         rows = [

@@ -174,7 +174,18 @@ def show_list(*, as_json: Json = False) -> None:
         if as_json:
             show_json([_as_json(one, currency) for one in tariffs])
             return
-        columns = ("name", "version", "per kWh", "per minute", "start fee", "tax %", "bands", "default", "valid from")
+        columns = (
+            "name",
+            "version",
+            "per kWh",
+            "per minute",
+            "start fee",
+            "tax %",
+            "bands",
+            "default",
+            "valid from",
+            "until",
+        )
         rows = [
             (
                 one.name,
@@ -186,6 +197,7 @@ def show_list(*, as_json: Json = False) -> None:
                 len(one.bands) or "",
                 "default" if one.is_default else "",
                 moment(one.valid_from or one.created_at, installation.settings.time_zone),
+                moment(one.valid_to, installation.settings.time_zone),
             )
             for one in tariffs
         ]

@@ -7,8 +7,15 @@ import typer
 from csms.billing.books import Billed
 from csms.billing.ledger import list_billed
 from csms.billing.money import Currency, format_amount
-from csms.billing.reports import ChargeLineView, charge_lines
-from csms.charging.overview import TransactionView, find_station, find_transaction, list_transactions
+from csms.billing.reports import ChargeLineView, charge_lines, find_card
+from csms.charging.overview import (
+    ReadingView,
+    TransactionView,
+    find_station,
+    find_transaction,
+    list_readings,
+    list_transactions,
+)
 from csms.cli import arguments
 from csms.cli.opening import opened
 from csms.cli.output import Json, Limit, kwh, moment, say, show_facts, show_json, show_table
@@ -16,12 +23,14 @@ from csms.cli.refusals import Refusal
 
 commands = typer.Typer()
 
+_READINGS_SHOWN = 40
+
 
 @commands.command("list")
 def show_list(
     state: Annotated[Literal["open", "orphaned", "ended"] | None, typer.Option(help="Only in this state.")] = None,
     station: Annotated[str, typer.Option(help="Only at the charge point with this identity.")] = "",
-    card: Annotated[str, typer.Option(help="Only with this id tag.")] = "",
+    card: Annotated[str, typer.Option(help="Only with this card, id tag or printed number.")] = "",
     limit: Limit = 100,
     *,
     as_json: Json = False,
@@ -32,11 +41,12 @@ def show_list(
             place = find_station(connection, station) if station else None
             if station and place is None:
                 raise Refusal(f"There is no charge point {station}; `csms station list` shows them.")
+            known = find_card(connection, card) if card else None
             found = list_transactions(
                 connection,
                 state=state,
                 charge_point_id=None if place is None else place.charge_point_id,
-                id_tag=arguments.id_tag(card) if card else None,
+                id_tag=known.id_tag if known is not None else arguments.id_tag(card) if card else None,
                 limit=limit,
             )
         currency = installation.currency
@@ -84,11 +94,12 @@ def show(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show a transaction and how its charge came about."""
+    """Show a transaction and how its charge came about: its lines, its tax, and the readings behind them."""
     with opened() as installation:
         with installation.database.reading() as connection:
             one = find_transaction(connection, transaction_id)
             lines = charge_lines(connection, transaction_id)
+            readings = list_readings(connection, transaction_id)
             billed = list_billed(connection, {transaction_id}).get(transaction_id, Billed())
         if one is None:
             raise Refusal(f"There is no transaction {transaction_id}; `csms transaction list` shows them.")
@@ -97,21 +108,26 @@ def show(
         if as_json:
             more = {
                 "charged": format_amount(taken_minor, currency),
+                "tax": format_amount(billed.tax_minor, currency),
                 "charged_energy_wh": one.charged_energy_wh,
                 "charged_until": one.charged_until,
                 "lines": [_line_as_json(line, currency) for line in lines],
+                "readings": readings,
             }
             show_json(_as_json(one, currency) | more)
             return
-        _show(one, lines, taken_minor, currency, installation.settings.time_zone)
+        _show(one, lines, billed, currency, installation.settings.time_zone)
+        _show_readings(readings, installation.settings.time_zone)
 
 
 def _show(
-    one: TransactionView, lines: list[ChargeLineView], taken_minor: int, currency: Currency, time_zone: str
+    one: TransactionView, lines: list[ChargeLineView], billed: Billed, currency: Currency, time_zone: str
 ) -> None:
     corrected = ""
     if one.corrected_ended_at is not None:
-        corrected = f"{arguments.money(taken_minor, currency)} for {kwh(one.charged_energy_wh)} until "
+        corrected = (
+            f"{arguments.money(billed.net_minor + billed.tax_minor, currency)} for {kwh(one.charged_energy_wh)} until "
+        )
         corrected += moment(one.corrected_ended_at, time_zone)
     show_facts(
         [
@@ -127,6 +143,7 @@ def _show(
             ("meter stop", "" if one.meter_stop_wh is None else f"{one.meter_stop_wh} Wh"),
             ("energy", kwh(one.energy_wh)),
             ("cost", arguments.money(one.cost_minor, currency)),
+            ("of it tax", arguments.money(billed.tax_minor, currency) if one.state == "ended" else ""),
             ("corrected to", corrected),
             ("credit left", "" if one.credit_minor is None else arguments.money(one.credit_minor, currency)),
             ("not charged", one.uncharged_reason),
@@ -141,6 +158,15 @@ def _show(
             for line in lines
         ]
         show_table(columns, rows, right=("quantity", "rate", "amount"))
+
+
+def _show_readings(readings: list[ReadingView], time_zone: str) -> None:
+    if not readings:
+        return
+    shown = readings[-_READINGS_SHOWN:]
+    say(f"\nThe last {len(shown)} of {len(readings)} readings; --json shows them all:" if shown != readings else "")
+    rows = [(moment(each.happened_at, time_zone), each.register_wh, each.power_w, each.flags) for each in shown]
+    show_table(("reading", "Wh", "W", "remarks"), rows, right=("Wh", "W"))
 
 
 def _as_json(one: TransactionView, currency: Currency) -> dict[str, object]:

@@ -67,6 +67,14 @@ def test_a_card_is_lost_retired_and_let_expire(csms: Csms) -> None:
     assert "cannot become" in csms("card", "unblock", TAG, status=1).err
 
 
+def test_the_last_card_of_an_account_says_where_its_credit_stays(csms: Csms) -> None:
+    csms("card", "issue", TAG, "--credit", "20")
+    csms("card", "add-to", TAG, NEW, "--number", "78")
+    assert "stay" not in csms("card", "retire", NEW).out
+    assert "20.00 EUR stay on its account; csms card replace" in csms("card", "lost", TAG).out
+    assert "20.00 EUR stay on its account." in csms("card", "retire", TAG).out
+
+
 def test_a_customer_is_set_and_erased(csms: Csms) -> None:
     csms("card", "issue", TAG, "--label", "CB 1234")
     answer = csms("customer", "set", TAG, "--name", "Ива", "--email", "iva@example.com", "--language", "bg", "--json")

@@ -97,3 +97,7 @@ def test_what_is_wrong_at_any_station_is_listed_with_what_to_do(csms: Csms) -> N
     row = _row(of_one, "MeterValuesSampledData")
     assert row[-1] == "Voltage"
     assert "name it" in csms("station", "settings", "--check", status=2).err
+
+
+def test_where_nothing_is_wrong_one_sentence_says_so(csms: Csms) -> None:
+    assert csms("station", "settings").out.startswith("Every charge point that was asked is set as wanted")

@@ -255,3 +255,8 @@ def test_a_group_goes_when_nothing_uses_it_any_more(csms: Csms) -> None:
     )
     csms("group", "station", "delete", "Harbour", status=1)
     csms("group", "account", "delete", "Residents", status=1)
+
+
+def test_a_tariff_that_ends_says_when_in_the_list(csms: Csms) -> None:
+    csms("tariff", "add", "Winter", "--per-kwh", "0.3", "--valid-to", "2031-03-01")
+    assert "2031-03-01" in csms("tariff", "list").out

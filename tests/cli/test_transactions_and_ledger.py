@@ -6,13 +6,16 @@ import pytest
 from sqlalchemy import text
 
 from csms import clock
-from csms.charging import transactions, verification_runs
+from csms.charging import metering, transactions, verification_runs
 from csms.config import Settings
 from csms.db import Database
 from csms.installation import open_installation
 from tests.cli.conftest import Csms
 
 TAG = "04A1B2C3"
+
+
+_READING = (metering.Sample("7100"),)
 
 
 @pytest.fixture
@@ -26,6 +29,7 @@ def charged(csms: Csms, settings: Settings) -> Csms:
     end = at + timedelta(minutes=30)
     for asked in (
         transactions.StartTransaction(1, 1, TAG, 100, at, at.isoformat()),
+        metering.MeterValues(1, 1, 1, (metering.MeterValue(end - timedelta(minutes=9), _READING, "[]"),)),
         transactions.StopTransaction(1, 1, TAG, 10_100, end, end.isoformat(), "Local"),
         transactions.StartTransaction(1, 2, TAG, 0, at, at.isoformat()),
     ):
@@ -57,6 +61,7 @@ def test_transactions_are_narrowed(charged: Csms) -> None:
     assert ids("--state", "open") == [2]
     assert ids("--state", "orphaned") == []
     assert ids("--station", "CP-1", "--card", TAG.lower()) == [2, 1]
+    assert ids("--card", charged("card", "show", TAG, "--json").json["printed_number"]) == [2, 1]
     assert ids("--card", "OTHER") == []
     assert ids("--limit", "1") == [2]
     charged("transaction", "list", "--state", "running", status=2)
@@ -67,7 +72,9 @@ def test_transactions_are_narrowed(charged: Csms) -> None:
 def test_a_transaction_explains_its_charge(charged: Csms) -> None:
     shown = charged("transaction", "show", "1", "--json").json
     assert [(one["component"], one["amount"]) for one in shown["lines"]] == [("energy", "3.50"), ("start", "0.50")]
-    assert "meter stop" in charged("transaction", "show", "1").out
+    assert (shown["tax"], [one["register_wh"] for one in shown["readings"]]) == ("0.67", [7_100])
+    told = charged("transaction", "show", "1").out
+    assert [word in told for word in ("meter stop", "0.67 EUR", "7100")] == [True] * 3
     charged("transaction", "show", "9", status=1)
     charged("transaction", "show", "x", status=2)
 
