@@ -212,15 +212,21 @@ charging_transaction = Table(
     Column("corrected_ended_at", Instant, nullable=True),
     CheckConstraint("state IN ('open', 'orphaned', 'ended')", name="state"),
     Index(
-        "ix_charging_transaction_unfinished",
+        "ix_charging_transaction_unfinished",  # with all that a stop with the id of nobody is compared by
         "charge_point_id",
+        "state",
         "connector_id",
+        "meter_start_wh",
+        "started_at",
+        "id_tag",
+        "account_id",
         sqlite_where=Column("state") != "ended",
         postgresql_where=Column("state") != "ended",
     ),
     Index(
         "ix_charging_transaction_unfinished_account",
         "account_id",
+        "state",
         sqlite_where=Column("state") != "ended",
         postgresql_where=Column("state") != "ended",
     ),
