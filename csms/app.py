@@ -41,8 +41,8 @@ from csms.webhooks.delivering import Deliveries, ShowEvents
 
 log = structlog.get_logger()
 
-# The first keeps searches rare. The others are low, since what a closed connection leaves behind is circles: with 20 and
-# 50 they grew to 30 MiB in a minute of hostile connections, and left the heap in pieces.
+# The first keeps searches rare. The others are low, since a closed connection leaves circles behind: with 20 and 50
+# they grew to 30 MiB in a minute of hostile connections, and left the heap in pieces.
 _GC_THRESHOLDS = (20_000, 4, 10)
 
 
