@@ -55,7 +55,8 @@ def _before_minor(one: Transaction, working_set: WorkingSet) -> int:
     if end.at <= midnight:
         return cost_minor
     points = working_set.points_at_midnight.get(one.transaction_id, ())
-    end_wh = _register_at(midnight, [Point(one.started_at, one.meter_start_wh), *points, end])
+    registers = [point for point in points if isinstance(point, Point)]
+    end_wh = _register_at(midnight, [Point(one.started_at, one.meter_start_wh), *registers, end])
     return min(cost_minor, cost_of(one, end_wh, midnight, points, working_set.books.currency))
 
 

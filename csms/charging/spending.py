@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, uni
 from csms.billing import ledger
 from csms.charging import models, silence
 from csms.charging.daily_limit import last_point
-from csms.charging.facts import AFTER_THE_END, Point, Running, Transaction
+from csms.charging.facts import AFTER_THE_END, Running, Transaction
+from csms.charging.points import IMPLAUSIBLE, points_of
 from csms.charging.unfinished import is_open, is_unfinished
 from csms.charging.working_set import Names, WorkingSet
 from csms.db import Instant, any_of, as_fact
@@ -44,17 +45,18 @@ _TODAYS = union_all(
 # Where the price depends on nothing else, the two readings around midnight say what was drawn before it.
 _reading, _near = models.reading.c, models.reading.alias()
 _OF_IT = and_(
-    _near.c.transaction_id == _tx.id, _near.c.register_wh.is_not(None), _near.c.flags.not_like(f"%{AFTER_THE_END}")
+    _near.c.transaction_id == _tx.id,
+    _near.c.register_wh.is_not(None),
+    _near.c.flags.not_like(f"%{AFTER_THE_END}"),
+    _near.c.flags.not_like(f"%{IMPLAUSIBLE}"),
 )
 _LAST = select(func.max(_near.c.happened_at)).where(_OF_IT, _near.c.happened_at <= _MIDNIGHT).scalar_subquery()
 _NEXT = select(func.min(_near.c.happened_at)).where(_OF_IT, _near.c.happened_at > _MIDNIGHT).scalar_subquery()
 _AROUND = (
-    select(_reading.transaction_id, _reading.happened_at, _reading.register_wh)
+    select(_reading.transaction_id, _reading.happened_at, _reading.register_wh, _reading.power_w, _reading.flags)
     .join_from(models.charging_transaction, models.reading, _reading.transaction_id == _tx.id)
     .where(
         any_of(_tx.id, "keys"),
-        _reading.register_wh.is_not(None),
-        _reading.flags.not_like(f"%{AFTER_THE_END}"),
         _reading.happened_at >= case((_tx.needs_spans, _tx.started_at), else_=func.coalesce(_LAST, _tx.started_at)),
         _reading.happened_at <= func.coalesce(_NEXT, _MIDNIGHT),
     )
@@ -94,8 +96,8 @@ def _load_todays(connection: Connection, accounts: list[int], midnight: datetime
     ledger.load_billed(connection, corrected - working_set.books.billed.keys(), working_set.books)
     over = [one.transaction_id for one in todays if one.started_at < midnight < last_point(one).at]
     if over:
-        for transaction_id, at, register_wh in connection.execute(_AROUND, {"keys": over, "midnight": midnight}):
-            working_set.points_at_midnight.setdefault(transaction_id, []).append(Point(at, register_wh))
+        for transaction_id, *told in connection.execute(_AROUND, {"keys": over, "midnight": midnight}):
+            working_set.points_at_midnight.setdefault(transaction_id, []).extend(points_of([told]))
 
 
 def _is_limited(group_id: int | None, working_set: WorkingSet) -> bool:

@@ -103,7 +103,7 @@ class WorkingSet:
     running: dict[int, list[Running]] = field(default_factory=dict)  # by account
     midnight: datetime | None = None  # the day's first, where a group limits what is spent in a day
     todays: dict[int, list[Transaction]] = field(default_factory=dict)  # of those accounts, unfinished or ended today
-    points_at_midnight: dict[int, list[Point]] = field(default_factory=dict)  # of those that ran over it
+    points_at_midnight: dict[int, list[Point | Turn]] = field(default_factory=dict)  # of those that ran over it
     points: dict[int, list[Point | Turn]] = field(default_factory=dict)  # of transactions whose price depends on them
     settings: dict[int, dict[str, Setting]] = field(default_factory=dict)  # by charge point and case-folded key
     charging_at: set[int] = field(default_factory=set)  # charge points with settings that have an open transaction

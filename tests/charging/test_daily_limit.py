@@ -150,6 +150,16 @@ def test_energy_between_two_readings_is_spread_over_midnight(evening: Evening) -
     assert _left(evening) == 7 * 36
 
 
+def test_a_reading_that_cannot_be_moves_nothing_over_midnight(evening: Evening) -> None:
+    evening.now = MIDNIGHT - timedelta(minutes=30)
+    one = evening.start()
+    evening.now = MIDNIGHT - timedelta(minutes=10)
+    evening.read(one, 2_000_000, 0)
+    evening.now = MIDNIGHT + timedelta(minutes=30)
+    evening.read(one, 9000, 9 * KW)  # half of it since midnight
+    assert _left(evening) == 162
+
+
 def test_a_transaction_without_a_reading_is_spread_over_midnight_from_start_to_stop(evening: Evening) -> None:
     evening.now = MIDNIGHT - timedelta(hours=3)
     one = evening.start()
