@@ -261,13 +261,24 @@ def _energy_checks() -> tuple[Check, ...]:
     """Invariant 8: the energy of a charge is what its registers say, or a flag says what else it is."""
     ended, told_wh = and_(within(_tx.id), _tx.state == "ended"), _tx.meter_stop_wh - _tx.meter_start_wh
     explained = or_(*(_tx.flags.contains(flag) for flag in closing.OTHER_ENERGY))
-    is_charged = or_(_tx.uncharged_reason.is_(None), _tx.uncharged_reason == closing.NOTHING_TO_CHARGE)
+    is_estimate = func.coalesce(_tx.uncharged_reason, "").in_(WAITING)
+    is_whole = _tx.corrected_energy_wh.is_(None) == _tx.corrected_ended_at.is_(None)
+    one = (_tx.id.label("transaction"), _tx.corrected_energy_wh, _tx.corrected_ended_at)
     return (
+        Check(
+            8,
+            "a correction says both energy and end, of a transaction that ended",
+            select(*one).where(
+                within(_tx.id),
+                or_(~is_whole, and_(_tx.corrected_ended_at.is_not(None), _tx.state != "ended")),
+            ),
+            "transactions",
+        ),
         Check(
             8,
             "the energy of a charge is that between its registers, or says why not",
             select(_tx.id.label("transaction"), _tx.energy_wh, _tx.meter_start_wh, _tx.meter_stop_wh).where(
-                ended, is_charged, func.coalesce(told_wh, -1) != _tx.energy_wh, ~explained
+                ended, ~is_estimate, func.coalesce(told_wh, -1) != _tx.energy_wh, ~explained
             ),
             "transactions",
         ),

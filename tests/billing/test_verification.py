@@ -280,6 +280,10 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
         (f"UPDATE journal_entry SET event = 'adjustment', reference = ({SETTLED}) WHERE id = ({TOP_UP})",),
         "transaction 1, idempotency key top-up:k",
     ),
+    "a correction says both energy and end, of a transaction that ended": (
+        (f"UPDATE charging_transaction SET corrected_energy_wh = 1 WHERE id = ({SETTLED})",),
+        "transaction 1, corrected energy wh 1, corrected ended at None",
+    ),
     "the tax that was booked for a charge is what its tariff gives": (
         ("UPDATE charging_transaction SET tariff_json = replace(tariff_json, '\"20\"', '\"9\"')",),
         "transaction 1, booked minor 77, computed 38",
@@ -356,6 +360,26 @@ def test_prepaid_tax_where_there_can_be_none_is_named(history: Installation) -> 
         "UPDATE ledger_account SET credits_minor = credits_minor + 77 WHERE id = 12",
     )
     assert {one.rule for one in _violations(history.database)} == {prepayment_tax.WHOLE, recomputation.TAX}
+
+
+@pytest.mark.parametrize("transaction_id", [1, 3, 4])  # charged, without energy, without an account
+def test_a_register_that_was_changed_is_named_whatever_became_of_the_charge(
+    history: Installation, transaction_id: int
+) -> None:
+    _corrupt(history.database, f"UPDATE charging_transaction SET meter_stop_wh = 1 WHERE id = {transaction_id}")
+    found = [one.found for one in _violations(history.database) if one.invariant == 8]
+    assert len(found) == 1
+    assert found[0].startswith(f"transaction {transaction_id}, energy wh")
+
+
+def test_a_tariff_that_cannot_be_read_is_named_and_the_rest_is_verified(history: Installation) -> None:
+    _corrupt(
+        history.database,
+        "UPDATE charging_transaction SET tariff_json = '{' WHERE id = 1",
+        "UPDATE charging_transaction SET cost_minor = cost_minor + 1 WHERE id = 2",
+    )
+    found = [one.found for one in _violations(history.database) if one.invariant == 8]
+    assert found == ["transaction 1, tariff not readable", "transaction 2, cost minor 286, computed 285"]
 
 
 def test_a_sound_history_verifies(history: Installation) -> None:
