@@ -14,7 +14,6 @@ import msgspec
 from csms.billing.bands import Span
 from csms.billing.money import Currency
 from csms.billing.tariffs import Tariff, Usage, total
-from csms.charging.pricing import IDLE_BELOW_W
 from csms.connections import Link
 
 CURRENCY = Currency("EUR", 2)
@@ -101,6 +100,5 @@ def price_of(tariff: Tariff, car: Car, at: float, moment: Callable[[float], date
     spans = []
     for begin, end in itertools.pairwise(moments):
         drawn_wh = int(car.energy_wh(end)) - int(car.energy_wh(begin))
-        idle = drawn_wh * 3600 < IDLE_BELOW_W * (end - begin)
-        spans.append(Span(moment(begin), moment(end), drawn_wh, idle=idle))
+        spans.append(Span(moment(begin), moment(end), drawn_wh))
     return float(total(tariff, Usage(int(car.energy_wh(at)), int(at), tuple(spans)), CURRENCY))
