@@ -136,9 +136,7 @@ class TariffVersion(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """An open transaction of an account, anywhere, that was accepted; when it was last heard of, and until when it is
-    waited for.
-    """
+    """An open transaction of an account, anywhere, that was accepted; `zombie_at`: it may be over."""
 
     transaction_id: int
     account_id: int
