@@ -5,8 +5,9 @@ Knows the tables of the money; runs in a unit of work of its own and changes not
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from csms.billing import models
 from csms.billing.chart_of_accounts import CHART
@@ -29,23 +30,8 @@ def set_up(
     with database.unit_of_work() as connection:
         row = connection.execute(select(models.installation)).first()
         if row is not None:
-            if (row.currency, row.currency_decimals) != (currency.code, currency.decimals):
-                raise ConfigurationError(
-                    f"CSMS_CURRENCY is {currency.code} with {currency.decimals} decimals, but this database keeps its "
-                    f"money in {row.currency} with {row.currency_decimals}. The currency is fixed at the first start.",
-                )
-            if row.tax_point != tax_point:
-                raise ConfigurationError(
-                    f"CSMS_TAX_POINT is {tax_point}, but this database books tax at {row.tax_point}. The tax point is "
-                    "fixed at the first start.",
-                )
-            if row.tax_at_top_up_percent is None and at_top_up_percent is not None:  # from before it was kept
-                connection.execute(update(models.installation).values(tax_at_top_up_percent=at_top_up_percent))
-            elif row.tax_at_top_up_percent != at_top_up_percent:
-                raise ConfigurationError(
-                    f"CSMS_TAX_PERCENT is {tax_percent:f}, but this database books {row.tax_at_top_up_percent:f} at a "
-                    "top-up. With the tax payable then, its rate is fixed at the first start.",
-                )
+            _check(row, currency, tax_point)
+            _check_rate(connection, row, at_top_up_percent)
             return
         connection.execute(
             insert(models.installation),
@@ -73,4 +59,27 @@ def set_up(
                 }
                 for one in CHART
             ],
+        )
+
+
+def _check(row: Any, currency: Currency, tax_point: TaxPoint) -> None:  # noqa: ANN401 - a row
+    if (row.currency, row.currency_decimals) != (currency.code, currency.decimals):
+        raise ConfigurationError(
+            f"CSMS_CURRENCY is {currency.code} with {currency.decimals} decimals, but this database keeps its "
+            f"money in {row.currency} with {row.currency_decimals}. The currency is fixed at the first start.",
+        )
+    if row.tax_point != tax_point:
+        raise ConfigurationError(
+            f"CSMS_TAX_POINT is {tax_point}, but this database books tax at {row.tax_point}. The tax point is "
+            "fixed at the first start.",
+        )
+
+
+def _check_rate(connection: Connection, row: Any, percent: Decimal | None) -> None:  # noqa: ANN401 - a row
+    if row.tax_at_top_up_percent is None and percent is not None:  # from before it was kept
+        connection.execute(update(models.installation).values(tax_at_top_up_percent=percent))
+    elif percent is not None and row.tax_at_top_up_percent != percent:
+        raise ConfigurationError(
+            f"CSMS_TAX_PERCENT is {percent:f}, but this database books {row.tax_at_top_up_percent:f} at a "
+            "top-up. With the tax payable then, its rate is fixed at the first start.",
         )
