@@ -57,7 +57,8 @@ def most_wh(one: Transaction, at: datetime, now: datetime, policy: Policy) -> in
     Where nobody entered the power, or the meter start may be a placeholder, it is no more than cars take.
     """
     power_w = one.max_power_w or policy.maximum_power_w
-    most = power_w * _duration_s(one, at, now) * 11 // (10 * 3600) + _ROUNDING_WH
+    rounding_wh = max(_ROUNDING_WH, power_w // 3600)  # most stations tell whole seconds
+    most = power_w * _duration_s(one, at, now) * 11 // (10 * 3600) + rounding_wh
     is_known = one.max_power_w is not None and one.meter_start_wh != 0
     return most if is_known else min(most, _MOST_UNSEEN_WH)
 

@@ -140,7 +140,7 @@ def test_a_hold_that_was_lowered_for_a_zombie_explains_why_the_next_start_was_ac
     first, status = counter.start(), ConnectorStatus(1, 1, "Available", "NoError", "", "", counter.now)
     counter.run(first)
     counter.run(StatusNotification(status, counter.now))
-    counter.wait(minutes=5)
+    counter.wait(minutes=1)
     counter.run(GuardDue(1, 100))
     assert counter.transaction(1).state == "orphaned"
     (second,) = counter.run(counter.start(connector=2))
