@@ -133,7 +133,7 @@ class Ended:
 
 def plans(names: Iterable[str], each: int, seed: int, part: int, parts: int) -> list[Plan]:
     """Return the sessions of some cases; of several parts, each has every power and every interval."""
-    found = []
+    found: list[Plan] = []
     for name in names:
         for row, power_w in enumerate(POWERS_W):
             for column, interval_s in enumerate(INTERVALS_S):

@@ -131,8 +131,8 @@ def _compare(before: Word, after: Word) -> list[str]:
         wrong.append(f"tasks are left: {before.tasks} before, {after.tasks} after")
     if after.open_files > before.open_files + _FEW_FILES:
         wrong.append(f"files or sockets are left open: {before.open_files} before, {after.open_files} after")
-    if after.rss_kib > before.rss_kib * _MEMORY:
-        wrong.append(f"memory is not back: {before.rss_kib} KiB before, {after.rss_kib} KiB after")
+    if after.held_kib > before.held_kib * _MEMORY:
+        wrong.append(f"memory is not back: {before.held_kib} KiB before, {after.held_kib} KiB after")
     return wrong
 
 
@@ -154,4 +154,5 @@ def _judge(seen: Counter[str], good: Measurement, slowest_ms: float) -> list[str
 
 
 def _held(word: Word) -> str:
-    return f"{word.rss_kib // 1024} MiB, {word.tasks} tasks, {word.open_files} files, {word.objects} objects"
+    memory = f"{word.held_kib // 1024} MiB allocated, {word.rss_kib // 1024} of the system"
+    return f"{memory}, {word.tasks} tasks, {word.open_files} files, {word.objects} objects"
