@@ -36,14 +36,14 @@ task_install() {
 task_test() {
     prepare_tests
     task_check
-    run_pytest -n "$(($(nproc) + 1))" -m "not slow" "$@" # one more than cores: many tests wait
+    run_pytest -n "$(($(nproc) + 2))" -m "not slow" "$@" # two more than cores: many tests wait
 }
 
 #: test-all     the same with the slow tests, and pages and commands on PostgreSQL too
 task_test_all() {
     prepare_tests
     task_check
-    run_pytest -n "$(($(nproc) + 1))" "$@"
+    run_pytest -n "$(($(nproc) + 2))" "$@"
 }
 
 #: check        style, types, direction of imports, house rules, generated files
