@@ -39,7 +39,7 @@ commands.add_typer(issuing, name="issue", help="Issue certificates: of the serve
 _ROOT_DAYS, _SERVER_DAYS = 7300, 397
 
 Fingerprint = Annotated[
-    str, typer.Argument(metavar="FINGERPRINT", help="Of the certificate, or as much of it as names one alone.")
+    str, typer.Argument(metavar="FINGERPRINT", help="Of the certificate, or its beginning (at least 8 digits).")
 ]
 
 

@@ -35,7 +35,10 @@ def revoke(
         raise CertificateRefused(f"The reason has to be one of: {', '.join(REASONS)}.")
     found = security_views.find_certificate(connection, fingerprint)
     if found is None:
-        raise CertificateRefused("There is no such certificate, or several begin like this.")
+        raise CertificateRefused(
+            "There is no such certificate, or several begin like this. Give its fingerprint, or at least "
+            f"{security_views.FEWEST_DIGITS} digits from its beginning."
+        )
     if found.kind != "station":
         raise CertificateRefused("Only certificates of stations are revoked here.")
     if not security_store.revoke(connection, found.fingerprint, reason, revoked_by, now):

@@ -4,6 +4,7 @@ Reads only; every list has a limit.
 """
 
 from datetime import datetime
+from string import hexdigits
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
@@ -16,6 +17,9 @@ from csms.operations.certificate_reading import CertificateFacts, HashData, matc
 
 _cp, _event, _certificate = charge_point.c, models.security_event.c, models.certificate.c
 _request, _installed, _station = models.certificate_request.c, models.installed_certificate.c, models.station_security.c
+
+FEWEST_DIGITS = 8
+"""So many hexadecimal digits of a fingerprint name a certificate at least; tables show 16."""
 
 
 class EventView(msgspec.Struct, frozen=True):
@@ -220,9 +224,12 @@ def _of_certificates(wanted: CertificateFilter) -> ColumnElement[bool]:
 
 
 def find_certificate(connection: Connection, fingerprint: str) -> CertificateView | None:
-    """Return a certificate by its fingerprint or the beginning of it that names one alone, or None."""
+    """Return a certificate by its fingerprint or the beginning of it that names one alone, or None.
+
+    A beginning of fewer than `FEWEST_DIGITS` names none: a slip of the hand would revoke whatever begins with it.
+    """
     prefix = fingerprint.lower().replace(":", "")
-    if not prefix or not prefix.isalnum():
+    if len(prefix) < FEWEST_DIGITS or not set(prefix) <= set(hexdigits):
         return None
     rows = connection.execute(_CERTIFICATES.where(_certificate.fingerprint.like(f"{prefix}%")).limit(2)).all()
     return as_fact(CertificateView, rows[0]) if len(rows) == 1 else None

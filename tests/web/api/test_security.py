@@ -66,8 +66,23 @@ async def test_certificates_come_by_their_end_and_are_revoked_once(any_operator:
     revoked = await any_operator.post(f"{path}/revocation", reason="superseded")
     assert revoked["revocation_reason"] == "superseded"
     assert (await any_operator.refused(409, f"{path}/revocation"))["type"].endswith("refused")
-    assert (await any_operator.refused(404, "/certificates/ff/revocation"))["type"].endswith("not-found")
+    unknown = "0" * 64
+    assert (await any_operator.refused(404, f"/certificates/{unknown}/revocation"))["type"].endswith("not-found")
     assert "PRIVATE" not in str(await any_operator.get(path))
+
+
+async def test_a_certificate_is_not_revoked_by_a_digit_or_two_that_it_begins_with(
+    operator: Operator, outside: Path
+) -> None:
+    issued = authority.load(outside, "").issue_station("CP1", CPO, "ecdsa", 9, clock.now())
+    with operator.world.database.unit_of_work() as connection:
+        security_store.add_certificate(connection, record_of(issued.facts, "station", 1, "test"), clock.now())
+    whole = issued.facts.fingerprint
+    for wrong in (whole[:1], whole[:7], whole[:8] + "_", whole[:8] + "%25"):
+        await operator.refused(404, f"/certificates/{wrong}/revocation")
+    assert (await operator.get(f"/certificates/{whole[:8]}"))["revoked_at"] is None
+    revoked = await operator.post(f"/certificates/{whole[:8].upper()}/revocation", reason="superseded")
+    assert revoked["fingerprint"] == whole
 
 
 async def test_a_chain_from_outside_goes_to_the_station_that_asked(operator: Operator, outside: Path) -> None:
