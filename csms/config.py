@@ -8,20 +8,17 @@ import os
 import re
 import socket
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from csms import clock
 from csms.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
-
-_time_zones = cache(available_timezones)  # it looks through hundreds of files
 
 
 class Settings(BaseSettings):
@@ -159,7 +156,7 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in _time_zones():
+        if value not in clock.time_zones():
             raise ValueError("must be a name of the tz database, such as Europe/Sofia")
         return value
 

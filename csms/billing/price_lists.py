@@ -7,11 +7,12 @@ A version is in force from when it begins until the next one begins, or until it
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
+from csms import clock
 from csms.billing import models
 from csms.billing.bands import Band
 from csms.billing.bands import problems as band_problems
@@ -171,7 +172,7 @@ def _unfit(new: NewTariff) -> Iterator[Problem]:
     for field in ("start_fee_minor", "idle_grace_s", "free_wh", "minimum_minor", "maximum_minor"):
         if (getattr(new, field) or 0) > MOST_WHOLE:
             yield Problem(field, "is too large")
-    if new.time_zone not in available_timezones():
+    if new.time_zone not in clock.time_zones():
         yield Problem("time_zone", "this is no name of the tz database, such as Europe/Sofia")
 
 

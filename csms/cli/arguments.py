@@ -7,8 +7,9 @@ import re
 import string
 from datetime import date, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
+from csms import clock
 from csms.billing.books import normalize_id_tag
 from csms.billing.money import Currency, format_amount, parse_amount
 from csms.billing.price_lists import MOST_RATE_DECIMALS
@@ -83,7 +84,7 @@ def moment(text: str, option: str, time_zone: str) -> datetime:
 
 def time_zone(text: str) -> str:
     """Return the name of a time zone."""
-    if text not in available_timezones():
+    if text not in clock.time_zones():
         raise WrongArgument(f"--time-zone is {text!r}: it must be a name of the tz database, such as Europe/Sofia.")
     return text
 

@@ -1,10 +1,10 @@
 """`csms site`: add, list, rename."""
 
 from typing import Annotated
-from zoneinfo import available_timezones
 
 import typer
 
+from csms import clock
 from csms.charging.sites import add_site, find_site, list_sites, rename_site
 from csms.cli import arguments
 from csms.cli.opening import opened
@@ -23,7 +23,7 @@ def add(
 ) -> None:
     """Add a site."""
     called = arguments.name(name, "site")
-    if time_zone and time_zone not in available_timezones():
+    if time_zone and time_zone not in clock.time_zones():
         raise WrongArgument(
             f"--time-zone is {time_zone!r}: it must be a name of the tz database, such as Europe/Sofia."
         )

@@ -4,13 +4,13 @@ Nothing is deleted here: money was taken at a desk, and its account stays. Names
 """
 
 from collections.abc import Callable
-from zoneinfo import available_timezones
 
 import msgspec
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from csms import clock
 from csms.billing import reports
 from csms.billing.desks import DeskView, set_reader_format
 from csms.billing.desks import add_desk as add_desk_row
@@ -38,7 +38,7 @@ async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int =
         choices=choices,
         site_form=site_form,
         desk_form=desk_form,
-        zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")),
+        zones=sorted(zone for zone in clock.time_zones() if "/" in zone and not zone.startswith("Etc/")),
         done=visit.query("done"),
         refused=refused,
         formats=READER_FORMATS,
@@ -69,7 +69,7 @@ async def add_site(visit: Visit) -> Response:
     form = Form(visit.fields)
     name = form.text("name", longest=100)
     time_zone = form.text("time_zone", longest=50)
-    if time_zone and time_zone not in available_timezones():
+    if time_zone and time_zone not in clock.time_zones():
         form.refuse("time_zone", "A name of the tz database, such as Europe/Sofia.")
 
     if form.valid and not await visit.write(lambda c: sites.add_site(c, name=name, time_zone=time_zone)):

@@ -5,8 +5,9 @@ Reads and marks only. A band is a row of fields `band_<n>_...`; rows that are em
 
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
+from csms import clock
 from csms.billing.bands import Band, joined, split
 from csms.billing.money import Currency, format_amount
 from csms.billing.price_lists import MOST_BANDS, NewTariff, PriceList, Problem
@@ -91,7 +92,7 @@ def read_tariff(form: Form, currency: Currency) -> NewTariff:
 
 def _zone(form: Form) -> ZoneInfo:
     typed = form.typed("time_zone").strip()
-    if typed not in available_timezones():
+    if typed not in clock.time_zones():
         form.refuse("time_zone", "A name of the tz database, such as Europe/Sofia.")
         return ZoneInfo("UTC")
     return ZoneInfo(typed)

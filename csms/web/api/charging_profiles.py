@@ -6,11 +6,11 @@ What a station says it cannot take is refused here; `POST /charge-points/{id}/co
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
-from zoneinfo import available_timezones
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from csms import clock
 from csms.billing import reports
 from csms.charging import models
 from csms.commands import profile_sending as sending
@@ -213,7 +213,7 @@ def _plan(connection: Connection, call: ApiCall, one: LibraryProfile, wanted: Se
 
 
 async def _store(call: ApiCall, wanted: NewChargingProfile, library_id: int | None) -> LibraryProfile:
-    if wanted.time_zone not in available_timezones():
+    if wanted.time_zone not in clock.time_zones():
         raise Problem("invalid", "This is no name of the tz database, such as Europe/Sofia.", field="time_zone")
     profile = _read(wanted)
     stored = await call.write(

@@ -3,11 +3,11 @@
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
-from zoneinfo import available_timezones
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from csms import clock
 from csms.billing import price_lists
 from csms.billing.bands import Band as StoredBand
 from csms.billing.models import account_group
@@ -172,7 +172,7 @@ async def create(call: ApiCall, wanted: NewVersion) -> Answer:
 
 
 def _read(call: ApiCall, wanted: NewVersion) -> NewTariff:
-    if wanted.time_zone not in available_timezones():
+    if wanted.time_zone not in clock.time_zones():
         raise Problem("invalid", "This is no name of the tz database, such as Europe/Sofia.", field="time_zone")
 
     def minor(field: str) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
+from csms import clock
 from csms.billing.wall_clock import read_moment, write_moment
 from csms.operations.profile_library import MOST_PERIODS, LibraryProfile, Problem
 from csms.operations.profile_schedules import (
@@ -49,7 +50,7 @@ def filled_rows(form: Form) -> list[int]:
 def zone_of(form: Form) -> ZoneInfo:
     """Return the time zone of the form's moments; UTC where the field is marked."""
     typed = form.typed("time_zone").strip()
-    if typed not in available_timezones():
+    if typed not in clock.time_zones():
         form.refuse("time_zone", "A name of the tz database, such as Europe/Sofia.")
         return ZoneInfo("UTC")
     return ZoneInfo(typed)
