@@ -90,6 +90,21 @@ async def test_no_button_and_no_amount_is_cut_off_on_a_phone(visitor: Visitor) -
         assert max(cut) <= 0, (path, cut)
 
 
+async def test_no_name_of_a_person_is_broken_in_pieces_and_no_button_beside_it_cut_off(visitor: Visitor) -> None:
+    page = await visitor.logged_in("administrator")
+    await page.goto("/sites")
+    await page.locator("#f-desk_name").fill("Supermarket at the harbour, counter by the east door")
+    await page.get_by_role("button", name="Add desk").click()
+    await expect(page.get_by_text("Added.")).to_be_visible()
+    for width in (1280, 390):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.goto("/staff")
+        name = page.locator("td.breakable strong").first
+        pieces = await name.evaluate("one => one.getClientRects().length")
+        assert pieces <= len((await name.inner_text()).split()), width
+        assert await page.locator(".scroll").evaluate("one => one.scrollWidth - one.clientWidth") <= 0, width
+
+
 async def test_nothing_is_cut_off_where_a_car_charges_and_where_people_are_listed(visitor: Visitor) -> None:
     submit = visitor.portal.engine.submit
     station = await submit(AddChargePoint("EAST-01", 0, None, None))
