@@ -42,6 +42,14 @@ def rename_site(connection: Connection, site_id: int, name: str) -> bool:
     return True
 
 
+def set_time_zone(connection: Connection, site_id: int, time_zone: str) -> bool:
+    """Say in which time zone a site is; False where there is no such site. What is shown of its stations is told in it;
+    tariffs and limits per day have zones of their own.
+    """
+    statement = update(models.site).where(_site.id == site_id).values(time_zone=time_zone)
+    return connection.execute(statement).rowcount == 1
+
+
 def find_site(connection: Connection, name: str) -> Site | None:
     """Return the site with this name, or None."""
     row = connection.execute(_SITES.where(_site.name == name)).first()

@@ -78,7 +78,7 @@ GROUPS = {
     "desk": Command("csms.cli.desks", "commands", "Cash desks: add, list, rename, what their card readers type."),
     "firmware": Command("csms.cli.firmware", "commands", "Firmware: add, list, send to a station, campaigns."),
     "diagnostics": Command("csms.cli.diagnostics", "commands", "Files of stations: ask for them, list, save."),
-    "site": Command("csms.cli.sites", "commands", "Sites: add, list, rename."),
+    "site": Command("csms.cli.sites", "commands", "Sites: add, list, rename, time zone."),
 }
 
 

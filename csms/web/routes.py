@@ -227,6 +227,7 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/sites", sites.add_site, "manage sites"),
     Page("POST", "/desks", sites.add_desk, "manage sites"),
     Page("POST", "/sites/{site_id:int}/rename", sites.rename_site, "manage sites"),
+    Page("POST", "/sites/{site_id:int}/zone", sites.set_zone, "manage sites"),
     Page("POST", "/desks/{desk_id:int}/rename", sites.rename_desk, "manage sites"),
     Page("POST", "/desks/{desk_id:int}/reader", sites.set_reader, "manage sites"),
     Page("GET", "/staff", people.show, "manage staff"),

@@ -61,6 +61,11 @@ def test_a_site_has_a_time_zone_and_one_name(csms: Csms) -> None:
     assert "Lisbon" in csms("site", "list").out
     assert len(csms("site", "list", "--json").json) == 2
     csms("site", "add", "Harbour", status=1)
+    assert csms("site", "zone", "Harbour", "Europe/Berlin", "--json").json["time_zone"] == "Europe/Berlin"
+    zones = {one["name"]: one["time_zone"] for one in csms("site", "list", "--json").json}
+    assert zones == {"Harbour": "Europe/Berlin", "Lisbon": "Europe/Lisbon"}
+    assert "tz database" in csms("site", "zone", "Harbour", "Mars/Base", status=2).err
+    assert "csms site list" in csms("site", "zone", "Elsewhere", "Europe/Berlin", status=1).err
     assert "tz database" in csms("site", "add", "X", "--time-zone", "Mars", status=2).err
 
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from csms.charging import models, overview
+from csms.charging.sites import list_sites
 from csms.charging.stations import AddChargePoint, Admitted, Connect, TurnedAway
 from csms.web import staff
 from tests.conftest import settings_for
@@ -190,6 +191,19 @@ async def test_a_site_and_a_desk_get_other_names_and_the_books_go_on(portal: Por
     ):
         response = await browser.post(path, new_name=name)
         assert (response.status_code, why in browser.text, "Nothing was renamed" in browser.text) == (422, True, True)
+
+
+async def test_the_time_zone_of_a_site_is_put_right(portal: PortalWorld) -> None:
+    browser = await portal.logged_in("administrator")
+    await browser.get("/sites")
+    await browser.post("/sites/1/zone", time_zone="Europe/Lisbon")
+    assert "The time zone is stored" in browser.text
+    with portal.database.reading() as connection:
+        assert [one.time_zone for one in list_sites(connection)] == ["Europe/Lisbon"]
+    await browser.get("/sites")
+    assert (await browser.post("/sites/1/zone", time_zone="Mars/Base")).status_code == 422
+    await browser.get("/sites")
+    assert (await browser.post("/sites/9/zone", time_zone="Europe/Lisbon")).status_code == 404
 
 
 async def test_a_person_moves_to_a_desk_and_away(portal: PortalWorld) -> None:

@@ -38,13 +38,17 @@ async def _page(visit: Visit, site_form: Form, desk_form: Form, *, status: int =
         choices=choices,
         site_form=site_form,
         desk_form=desk_form,
-        zones=sorted(zone for zone in clock.time_zones() if "/" in zone and not zone.startswith("Etc/")),
+        zones=_zones_to_choose(),
         done=visit.query("done"),
         refused=refused,
         formats=READER_FORMATS,
         sample=sample,
         samples=samples,
     )
+
+
+def _zones_to_choose() -> list[str]:
+    return sorted(zone for zone in clock.time_zones() if "/" in zone and not zone.startswith("Etc/"))
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -103,6 +107,17 @@ async def rename_site(visit: Visit) -> Response:
     """Give a site another name."""
     site_id = visit.path_number("site_id")
     return await _rename(visit, "site", lambda connection, name: sites.rename_site(connection, site_id, name))
+
+
+async def set_zone(visit: Visit) -> Response:
+    """Say in which time zone a site is."""
+    form = Form(visit.fields)
+    site_id, zone = visit.path_number("site_id"), form.choice("time_zone", tuple(clock.time_zones()))
+    if not form.valid:
+        raise HTTPException(422, "The form could not be read. Nothing was changed.")
+    if not await visit.write(lambda connection: sites.set_time_zone(connection, site_id, zone)):
+        raise HTTPException(404, "There is no such site.")
+    return visit.go("/sites", done="zone")
 
 
 async def rename_desk(visit: Visit) -> Response:
