@@ -388,15 +388,8 @@ def _world(tariff: Tariff, credit_minor: int, tax_at_top_up_percent: Decimal | N
 def _join(world: WorkingSet, number: int, id_tag: str, station: Station) -> None:
     """Add a station, a card of the account, and the transaction id that it will get."""
     world.books.cards[id_tag] = Card(id_tag, id_tag, _ACCOUNT, "active", None)
+    power, lag = station.maximum_w, station.stop_lag_ms
     world.charge_points[number] = ChargePoint(
-        number,
-        f"CP{number}",
-        0,
-        None,
-        None,
-        "Accepted",
-        None,
-        max_power_w=station.maximum_w,
-        stop_lag_ms=station.stop_lag_ms,
+        number, f"CP{number}", 0, None, None, "Accepted", None, max_power_w=power, stop_lag_ms=lag
     )
     world.free_transaction_ids.append(number)

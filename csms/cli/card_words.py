@@ -50,7 +50,8 @@ def why_refused(refused: Refused, tag: str, installation: Installation) -> str:
     sentences: dict[RefusalReason, str] = {
         "unknown card": f"There is no card {tag}. Issue it first: csms card issue {tag}",
         "card not active": f"The card {tag} is not active, so nothing was booked; see: csms card show {tag}",
-        "card past its expiry": f"The card {tag} has expired, so nothing was booked; see: csms card expire --help",
+        "card past its expiry": f"The last day on which {tag} is valid is over, so nothing was booked; "
+        "see: csms card expire --help",
         "card exists": f"The card {tag} exists already. To add credit: csms card top-up {tag} AMOUNT",
         "printed number exists": "Another card has this printed number. Give another one with --number.",
         "amount not positive": "The amount has to be more than zero.",

@@ -120,7 +120,10 @@ def test_a_blocked_card_takes_no_top_up_until_it_is_unblocked(csms: Csms) -> Non
 def test_a_card_past_its_expiry_takes_no_top_up(csms: Csms) -> None:
     csms("card", "issue", TAG)
     csms("card", "expire", TAG, "--on", "2020-01-01")
-    assert "has expired, so nothing was booked" in csms("card", "top-up", TAG, "5", status=1).err
+    assert (
+        f"The last day on which {TAG} is valid is over, so nothing was booked"
+        in csms("card", "top-up", TAG, "5", status=1).err
+    )
     assert _balance(csms) == "0.00"
 
 
