@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from csms.billing import ledger
 from csms.billing.books import Billed
@@ -86,14 +86,14 @@ _LINES = (
     .where(within(_line.reference))
     .order_by(_line.reference, _line.position)
 )
+# A condition on the account would let SQLite find the transfers by that: all there ever were, for each range.
 _TAXES = (
-    select(journal_entry.c.reference, func.sum(transfer.c.amount_minor))
-    .join_from(journal_entry, transfer, transfer.c.entry_id == journal_entry.c.id)
-    .where(
-        within(journal_entry.c.reference),
-        journal_entry.c.event == "settle",
-        transfer.c.credit_account_id == VAT_PAYABLE,
+    select(
+        journal_entry.c.reference,
+        func.sum(case((transfer.c.credit_account_id == VAT_PAYABLE, transfer.c.amount_minor), else_=0)),
     )
+    .join_from(journal_entry, transfer, transfer.c.entry_id == journal_entry.c.id)
+    .where(within(journal_entry.c.reference), journal_entry.c.event == "settle")
     .group_by(journal_entry.c.reference)
 )
 _TOLD = select(_reading.transaction_id, _reading.happened_at, _reading.register_wh, _reading.power_w, _reading.flags)
