@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -45,21 +45,37 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """The part of a span that lies in one band (None: outside of all); exact, unrounded."""
+    """The part of a span that lies in one band (None: outside of all), its time in microseconds; exact, unrounded."""
 
     band: Band | None
-    energy_wh: Fraction
-    seconds: Fraction
+    energy_wh: int | Fraction
+    ticks: int
+
+    @property
+    def seconds(self) -> Fraction:
+        """Its time in seconds."""
+        return Fraction(self.ticks, 10**6)
 
 
 def divide(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[Piece]:
     """Divide a span at the borders of the bands. A span of no duration lies where it begins."""
-    whole = span.end - span.begin
-    moments = [span.begin, *_borders(span, bands, zone), span.end] if bands else [span.begin, span.end]
-    for begin, end in pairwise(moments):
-        part = end - begin
-        share = Fraction(part // _TICK, whole // _TICK) if whole else Fraction(1)
-        yield Piece(band_at(begin, bands, zone), span.energy_wh * share, Fraction(part // _TICK, 1_000_000))
+    begin, band = span.begin, None
+    for moment, following in _changes(span, bands, zone) if bands else ():
+        if moment > begin:
+            if moment >= span.end:
+                break
+            if following is band:
+                continue
+            yield _piece(span, band, moment - begin)
+            begin = moment
+        band = following
+    yield _piece(span, band, span.end - begin)
+
+
+def _piece(span: Span, band: Band | None, duration: timedelta) -> Piece:
+    ticks, whole = duration // _TICK, (span.end - span.begin) // _TICK
+    energy_wh = span.energy_wh
+    return Piece(band, energy_wh if ticks == whole else Fraction(energy_wh * ticks) / whole, ticks)
 
 
 def band_at(moment: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> Band | None:
@@ -105,19 +121,37 @@ def _following(weekdays: tuple[int, ...]) -> tuple[int, ...]:
 
 
 _TICK = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
+_DAYS_KEPT = 4096  # eleven years of one tariff
 
 
-def _borders(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> list[datetime]:
-    """Return the moments inside a span at which another band may begin, in order."""
+def _changes(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[tuple[datetime, Band | None]]:
+    """Yield from when on which band applies, in order, on all the days of UTC that a span touches."""
+    day, last = span.begin.astimezone(UTC).date(), span.end.astimezone(UTC).date()
+    while day <= last:
+        yield from _changes_on(day, bands, zone)
+        day += _DAY
+
+
+@lru_cache(maxsize=_DAYS_KEPT)
+def _changes_on(day: date, bands: tuple[Band, ...], zone: ZoneInfo) -> tuple[tuple[datetime, Band | None], ...]:
+    """Return what applies at the begin of a day of UTC, and from each border within it on; most spans share a day."""
+    begin = datetime.combine(day, time(), tzinfo=UTC)
+    moments = (begin, *_borders(begin, begin + _DAY, bands, zone))
+    return tuple((moment, band_at(moment, bands, zone)) for moment in moments)
+
+
+def _borders(begin: datetime, end: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> list[datetime]:
+    """Return the moments between two at which another band may begin, in order."""
     minutes = sorted({0} | {edge % MINUTES_PER_DAY for band in bands for edge in (band.begin_minute, band.end_minute)})
-    first, last = span.begin.astimezone(zone).date(), span.end.astimezone(zone).date()
+    first, last = begin.astimezone(zone).date(), end.astimezone(zone).date()
     found: set[datetime] = set()
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
         for minute in minutes:
             found.update(_moments(day, minute, zone))
         found.update(_clock_change(day, zone))
-    return sorted(moment for moment in found if span.begin < moment < span.end)
+    return sorted(moment for moment in found if begin < moment < end)
 
 
 def _moments(day: date, minute: int, zone: ZoneInfo) -> set[datetime]:

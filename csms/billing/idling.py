@@ -26,8 +26,8 @@ class Stay(msgspec.Struct, frozen=True):
     """
 
     span: Span
-    charging_share: Fraction
-    idle_s: Fraction
+    charging_share: int | Fraction
+    idle_s: int | Fraction
 
 
 def grace_of(idle_grace_s: int) -> int:
@@ -49,5 +49,11 @@ def stays(spans: Iterable[Span], idle_grace_s: int) -> Iterator[Stay]:
             drawn = max(drawn, span.power_w * (0 if span.is_held else ticks))
         balance = left + drawn - passed
         left = min(grace, max(0, balance))
-        share = Fraction(min(drawn, passed)) / (ticks * CHARGING_W) if ticks else Fraction(0)
-        yield Stay(span, share, Fraction(max(0, -balance)) / _PER_S)
+        yield Stay(span, _quotient(min(drawn, passed), ticks * CHARGING_W), _quotient(max(0, -balance), _PER_S))
+
+
+def _quotient(part: int | Fraction, whole: int) -> int | Fraction:
+    """Divide exactly; nothing and a whole, which most are, stay integers: those are a tenth of the work."""
+    if not part:
+        return 0
+    return 1 if part == whole else Fraction(part) / whole

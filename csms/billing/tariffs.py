@@ -23,6 +23,7 @@ Component = Literal["energy", "time", "idle", "start", "free energy", "minimum",
 
 _WH_PER_KWH = 1000
 _S_PER_MINUTE = 60
+_TICKS_PER_S = 10**6  # microseconds
 _HUNDRED = 100
 _MICRO = 10**6  # rates have up to six decimals
 _SHOWN = 10**4
@@ -100,12 +101,12 @@ class Charge(msgspec.Struct, frozen=True):
 class _Bucket:
     """Exact energy and time of one band."""
 
-    __slots__ = ("band", "energy_wh", "seconds")
+    __slots__ = ("band", "energy_wh", "ticks")
 
     def __init__(self, band: Band | None) -> None:
         self.band = band
-        self.energy_wh = Fraction(0)
-        self.seconds = Fraction(0)
+        self.energy_wh: int | Fraction = 0
+        self.ticks: int | Fraction = 0
 
 
 def price(tariff: Tariff, usage: Usage, currency: Currency) -> Charge:
@@ -120,7 +121,7 @@ def price(tariff: Tariff, usage: Usage, currency: Currency) -> Charge:
         lines = list(_lines_by_band(tariff, usage, currency))
     else:
         energy_wh = max(0, usage.energy_wh - tariff.free_wh)
-        lines = list(_lines(tariff, None, energy_wh, usage.duration_s, currency))
+        lines = list(_lines(tariff, None, energy_wh, usage.duration_s * _TICKS_PER_S, currency))
     if tariff.start_fee_minor:
         fee = Decimal(tariff.start_fee_minor) / currency.scale
         lines.append(ChargeLine("start", Decimal(1), "", fee, tariff.start_fee_minor))
@@ -162,15 +163,15 @@ def _limit(tariff: Tariff, sum_minor: int, currency: Currency) -> Iterator[Charg
 
 
 def _lines(
-    tariff: Tariff, band: Band | None, energy_wh: Fraction | int, seconds: Fraction | int, currency: Currency
+    tariff: Tariff, band: Band | None, energy_wh: Fraction | int, ticks: Fraction | int, currency: Currency
 ) -> Iterator[ChargeLine]:
-    """Yield the lines of energy and time at the rates of a band."""
+    """Yield the lines of energy and time (microseconds) at the rates of a band."""
     rates = tariff if band is None else band
     name = "" if band is None else band.name
     if rates.rate_per_kwh and energy_wh:
         yield _line("energy", energy_wh, _WH_PER_KWH, "kWh", rates.rate_per_kwh, currency, name)
-    if rates.rate_per_minute and seconds:
-        yield _line("time", seconds, _S_PER_MINUTE, "min", rates.rate_per_minute, currency, name)
+    if rates.rate_per_minute and ticks:
+        yield _line("time", ticks, _S_PER_MINUTE * _TICKS_PER_S, "min", rates.rate_per_minute, currency, name)
 
 
 def _line(
@@ -196,8 +197,8 @@ def _lines_by_band(tariff: Tariff, usage: Usage, currency: Currency) -> Iterator
     """Divide the spans at the borders of the bands, add up per band, and yield a line for each."""
     zone = ZoneInfo(tariff.time_zone)
     buckets: dict[Band | None, _Bucket] = {}
-    free_wh = Fraction(tariff.free_wh)
-    idle_s = Fraction(0)
+    free_wh: int | Fraction = tariff.free_wh
+    idle_s: int | Fraction = 0
     for stay in _stays(tariff, usage):
         idle_s += stay.idle_s
         for piece in divide(stay.span, tariff.bands, zone):
@@ -205,9 +206,9 @@ def _lines_by_band(tariff: Tariff, usage: Usage, currency: Currency) -> Iterator
             given = min(free_wh, piece.energy_wh)
             free_wh -= given
             bucket.energy_wh += piece.energy_wh - given
-            bucket.seconds += piece.seconds * stay.charging_share
+            bucket.ticks += piece.ticks * stay.charging_share
     for bucket in buckets.values():
-        yield from _lines(tariff, bucket.band, bucket.energy_wh, bucket.seconds, currency)
+        yield from _lines(tariff, bucket.band, bucket.energy_wh, bucket.ticks, currency)
     if idle_s:
         yield _line("idle", idle_s, _S_PER_MINUTE, "min", tariff.rate_per_idle_minute, currency, "")
 
@@ -216,7 +217,7 @@ def _stays(tariff: Tariff, usage: Usage) -> Iterable[Stay]:
     """Return how the spans were spent: where idle time has no price, each minute is one of charging."""
     if tariff.rate_per_idle_minute:
         return stays(usage.spans, tariff.idle_grace_s)
-    return (Stay(span, Fraction(1), Fraction(0)) for span in usage.spans)
+    return (Stay(span, 1, 0) for span in usage.spans)
 
 
 def problems(tariff: Tariff) -> list[str]:
