@@ -1,6 +1,7 @@
 """What people did, whether money moved or not: cards, customers, alarms, decisions in the review queue. Reads only.
 
-`ledger.write_audits` writes the rows, in the unit of work of what was done. Nobody changes them afterwards.
+`ledger.write_audits` writes the rows, in the unit of work of what was done. Afterwards the database refuses to change
+them.
 """
 
 from datetime import datetime

@@ -1,7 +1,8 @@
 """Tables of the money: ledger, prepaid accounts, cards, holds, tariffs, desks.
 
-The database itself refuses to change or delete a journal entry or a transfer (triggers in the migrations). A charging
-transaction appears here only as a number, `reference`.
+The database itself refuses to change or delete what stays (triggers in the migrations 0001 and 0014); of a new table or
+column `tests/billing/test_rows_that_stay.py` says whether it does. A charging transaction appears here only as a
+number, `reference`.
 """
 
 from sqlalchemy import (

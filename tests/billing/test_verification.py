@@ -23,7 +23,7 @@ from csms.db import Database
 from csms.installation import Installation, open_installation
 
 EUR = Currency("EUR", 2)
-TABLES = ("ledger_account", "journal_entry", "transfer", "hold", "charge_line", "charging_transaction")
+TABLES = ("ledger_account", "journal_entry", "transfer", "hold", "charge_line", "charging_transaction", "receipt")
 SETTLED = "SELECT min(reference) FROM hold WHERE state = 'settled'"
 SETTLE_ENTRY = "SELECT min(id) FROM journal_entry WHERE event = 'settle'"
 TOP_UP = "SELECT min(id) FROM journal_entry WHERE event = 'top up'"

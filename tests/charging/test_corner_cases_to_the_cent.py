@@ -9,15 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from csms.billing import models as money_models
 from csms.billing.cards import JoinCard
 from csms.charging import models
 from csms.charging.reviews import ResolveReview
 from tests.support.ledger import violations
 from tests.support.peer import Peer
-from tests.support.world import CARD, World
+from tests.support.world import CARD, World, change_prices
 
 OTHER = "0BADCAFE"
 
@@ -300,8 +299,7 @@ async def test_a_queued_start_from_before_the_one_that_goes_on_takes_its_own_mon
 
 
 async def test_a_start_from_before_any_price_costs_what_applies_when_it_is_told(world: World) -> None:
-    with world.database.unit_of_work() as connection:
-        connection.execute(update(money_models.tariff).values(valid_from=world.start_of_time - timedelta(days=1)))
+    change_prices(world.installation, valid_from=world.start_of_time - timedelta(days=1))
     behind = -400 * 24 * 60
     async with world.station() as peer:
         started = await peer.start(CARD, 0, world.at(behind))

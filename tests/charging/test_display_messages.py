@@ -22,7 +22,7 @@ from csms.charging.settings_plan import CheckSettings
 from csms.config import Settings
 from tests.support.peer import Peer
 from tests.support.waiting import until
-from tests.support.world import CARD, World, open_world
+from tests.support.world import CARD, World, change_prices, open_world
 
 CP1 = 1
 VENDOR = "org.openchargealliance.costmsg"
@@ -113,8 +113,7 @@ async def test_the_final_cost_leads_to_the_receipt_where_it_is_known_how_drivers
 
 async def test_where_energy_costs_nothing_no_reading_is_wanted_at_the_end_of_the_credit(world: World) -> None:
     give_display(world)
-    with world.database.unit_of_work() as connection:
-        connection.execute(update(money_models.tariff).values(rate_per_kwh=Decimal(0)))
+    change_prices(world.installation, rate_per_kwh=Decimal(0))
     async with world.station() as peer:
         await peer.start(CARD, 1000, fresh(world, 0))
         assert "triggerMeterValue" not in (await told(peer))[1]
@@ -162,9 +161,8 @@ async def test_idle_prices_the_next_period_and_the_readings_that_are_wanted_are_
         "rate_per_kwh": "0.20",
         "rate_per_minute": "0",
     }
-    values = {"bands_json": json.dumps([band]), "rate_per_idle_minute": Decimal("0.10"), "idle_grace_s": 900}
-    with world.database.unit_of_work() as connection:
-        connection.execute(update(money_models.tariff).values(values))
+    idle = {"rate_per_idle_minute": Decimal("0.10"), "idle_grace_s": 900}
+    change_prices(world.installation, bands_json=json.dumps([band]), **idle)
     async with world.station() as peer:
         await peer.start(CARD, 0, fresh(world, 0))
         _, data = await told(peer)

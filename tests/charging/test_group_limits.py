@@ -5,11 +5,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from csms import clock
 from csms.billing import account_groups
-from csms.billing import models as money_models
 from csms.billing.account_groups import AccountLimits
 from csms.billing.prepaid import Refused
 from csms.charging import groups, overview
@@ -17,7 +15,7 @@ from csms.charging.groups import StationPolicy
 from csms.config import Settings
 from tests.support.ledger import violations
 from tests.support.peer import Peer
-from tests.support.world import CARD, World, open_world
+from tests.support.world import CARD, World, change_prices, open_world
 
 
 @pytest.fixture
@@ -72,8 +70,7 @@ async def test_a_group_may_need_more_credit_to_start(world: World) -> None:
 async def test_a_card_that_cannot_pay_the_least_that_a_charge_costs_may_not_begin(
     world: World, price: dict[str, int]
 ) -> None:
-    with world.database.unit_of_work() as connection:
-        connection.execute(update(money_models.tariff).values(price))
+    change_prices(world.installation, **price)
     await world.issue_card("LITTLE", 299)
     async with world.station() as peer:
         for _ in range(2):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
 from chargepoint_sim import Car, Clock, Station
 from csms.billing import models as money_models
@@ -18,7 +18,7 @@ from csms.charging.settings_view import SettingsView, find_settings
 from csms.config import Settings
 from tests.chargepoint_sim.conftest import QUICK
 from tests.support.waiting import until
-from tests.support.world import CARD, World, open_world
+from tests.support.world import CARD, World, change_prices, open_world
 
 CP1 = 1
 DISPLAY = {
@@ -41,9 +41,9 @@ def furnish(world: World) -> None:
         "rate_per_kwh": "0.20",
         "rate_per_minute": "0.001",
     }
-    values = {"bands_json": json.dumps([band]), "rate_per_idle_minute": Decimal("0.10"), "idle_grace_s": 900}
+    idle = {"rate_per_idle_minute": Decimal("0.10"), "idle_grace_s": 900}
+    change_prices(world.installation, bands_json=json.dumps([band]), **idle)
     with world.database.unit_of_work() as connection:
-        connection.execute(update(money_models.tariff).values(values))
         account_id = connection.execute(select(money_models.card.c.account_id)).scalar_one()
         row = {"account_id": account_id, "language": "bg", "created_at": world.start_of_time}
         connection.execute(insert(money_models.customer).values(row | {"changed_at": world.start_of_time}))

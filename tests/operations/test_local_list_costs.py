@@ -38,6 +38,11 @@ def _read(database: Database, list_id: int) -> Listing:
         return listed_cards(connection, [list_id])[list_id]
 
 
+def _change(database: Database, id_tag: str, **values: object) -> None:
+    with database.unit_of_work() as connection:
+        connection.execute(update(models.card).where(models.card.c.id_tag == id_tag).values(values))
+
+
 def _statuses(listing: Listing, now: datetime) -> list[str]:
     return [f"{one.id_tag} {one.status} {one.expires_at or ''}".strip() for one in listing.at(now)[0]]
 
@@ -57,13 +62,15 @@ def test_a_card_that_changes_leaves_or_joins_changes_the_list(database: Database
     before = _read(database, list_id)
     _, digest = before.at(NOW)
     with database.unit_of_work() as connection:
-        connection.execute(update(models.card).where(models.card.c.id_tag == "04AA").values(state="blocked"))
-        connection.execute(update(models.card).where(models.card.c.id_tag == "04CC").values(account_id=None))
+        card = {"id_tag": "04DD", "printed_number": "04DD", "account_id": None, "state": "in stock"}
+        connection.execute(insert(models.card), card | {"expires_at": None, "created_at": NOW})
+    _change(database, "04AA", state="blocked")
+    _change(database, "04CC", state="retired")
+    _change(database, "04DD", state="active", account_id=5000)
     after = _read(database, list_id)
-    assert _statuses(after, NOW) == ["04AA Blocked", "04BB Accepted 2026-03-01T13:00:00Z"]
-    with database.unit_of_work() as connection:
-        connection.execute(update(models.card).where(models.card.c.id_tag == "04AA").values(state="active"))
-        connection.execute(update(models.card).where(models.card.c.id_tag == "04CC").values(account_id=5000))
+    assert _statuses(after, NOW) == ["04AA Blocked", "04BB Accepted 2026-03-01T13:00:00Z", "04DD Accepted"]
+    for tag, state in (("04AA", "active"), ("04CC", "active"), ("04DD", "retired")):
+        _change(database, tag, state=state)
     assert _read(database, list_id).at(NOW)[1] == digest
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from csms import clock
 from csms.billing import models as money_models
@@ -189,6 +189,13 @@ def add_tariff(installation: Installation, **changes: Any) -> None:
     }
     with installation.database.unit_of_work() as connection:
         connection.execute(insert(money_models.tariff), [values | changes])
+
+
+def change_prices(installation: Installation, **changes: Any) -> None:
+    """Let another tariff apply than the one so far, which stays as it is."""
+    with installation.database.unit_of_work() as connection:
+        connection.execute(update(money_models.tariff).values(is_default=False))
+    add_tariff(installation, name="changed", **changes)
 
 
 @asynccontextmanager
