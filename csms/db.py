@@ -113,6 +113,10 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else cast("datetime", value).astimezone(UTC)
 
 
+def _to_decimal(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
 class Exact(TypeDecorator[Decimal]):
     """A decimal number kept as text, so that no database turns it into a binary fraction."""
 
@@ -125,7 +129,11 @@ class Exact(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - the base's signature
         """Read the number back."""
-        return None if value is None else Decimal(value)
+        return _to_decimal(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ANN401, ARG002 - the base's signature
+        """Hand the function out as it is: a verification reads every rate and quantity there is."""
+        return _to_decimal
 
 
 _DURABLE = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536")  # KiB of cache

@@ -123,13 +123,14 @@ def price(tariff: Tariff, usage: Usage, currency: Currency) -> Charge:
         energy_wh = max(0, usage.energy_wh - tariff.free_wh)
         lines = list(_lines(tariff, None, energy_wh, usage.duration_s * _TICKS_PER_S, currency))
     if tariff.start_fee_minor:
-        fee = Decimal(tariff.start_fee_minor) / currency.scale
-        lines.append(ChargeLine("start", Decimal(1), "", fee, tariff.start_fee_minor))
+        lines.append(_start_line(tariff.start_fee_minor, currency.scale))
     if tariff.free_wh:
         free = Decimal(min(tariff.free_wh, usage.energy_wh)) / _WH_PER_KWH
         lines.append(ChargeLine("free energy", free, "kWh", Decimal(0), 0))
-    lines.extend(_limit(tariff, sum(line.amount_minor for line in lines), currency))
-    total = sum(line.amount_minor for line in lines)
+    total = sum([line.amount_minor for line in lines])
+    for line in _limit(tariff, total, currency):
+        lines.append(line)
+        total += line.amount_minor
     return Charge(tuple(lines), total, tax_included(total, tariff.tax_percent))
 
 
@@ -150,7 +151,17 @@ def total(tariff: Tariff, usage: Usage, currency: Currency) -> int:
 def _amount(used: int, parts: int, per_unit: int, rate: Decimal, currency: Currency) -> int:
     """Return the amount of `used` over `parts`, `per_unit` of which make a unit: rounded once, half up, in integers."""
     divisor = parts * per_unit * _MICRO
-    return (2 * used * int(rate * _MICRO) * currency.scale + divisor) // (2 * divisor)
+    return (2 * used * _millionths(rate) * currency.scale + divisor) // (2 * divisor)
+
+
+@lru_cache(maxsize=1024)
+def _millionths(rate: Decimal) -> int:
+    return int(rate * _MICRO)
+
+
+@lru_cache(maxsize=1024)
+def _start_line(fee_minor: int, scale: int) -> ChargeLine:
+    return ChargeLine("start", Decimal(1), "", Decimal(fee_minor) / scale, fee_minor)
 
 
 def _limit(tariff: Tariff, sum_minor: int, currency: Currency) -> Iterator[ChargeLine]:
