@@ -268,6 +268,8 @@ def _charge_checks() -> tuple[Check, ...]:
     """Invariant 3: a charge explains itself, its lines sum to what was taken."""
     lines = select(_line.reference.label("reference"), func.sum(_line.amount_minor).label("total"))
     lined = lines.where(within(_line.reference)).group_by(_line.reference).subquery("lined")
+    told = select(_line.reference).where(within(_line.reference)).distinct().subquery("told")
+    of_one = select(func.sum(_line.amount_minor)).where(_line.reference == told.c.reference).scalar_subquery()
     total = func.sum(_transfer.amount_minor)
     sums = func.coalesce(func.max(lined.c.total), 0)
     joined = models.journal_entry.outerjoin(models.transfer, _transfer.entry_id == _entry.id)
@@ -285,8 +287,8 @@ def _charge_checks() -> tuple[Check, ...]:
         Check(
             3,
             "charge lines belong to a settle entry",
-            select(lined.c.reference.label("transaction"), lined.c.total.label("lines_minor")).where(
-                ~is_settled(lined.c.reference)
+            select(told.c.reference.label("transaction"), of_one.label("lines_minor")).where(
+                ~is_settled(told.c.reference)
             ),
             "transactions",
         ),
