@@ -62,7 +62,7 @@ async def test_an_update_is_fetched_installed_and_shows_in_the_next_boot(
     assert station.firmware_version == "2.5.1"
     event = await central.wait_for("SecurityEventNotification")
     assert event.payload["type"] == "FirmwareUpdated"
-    await central.wait_for_status("Available")
+    await central.wait_for_status("Unavailable", "Available")
     assert central.statuses() == ["Available", "Unavailable", "Available"]
 
 
