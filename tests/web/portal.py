@@ -28,6 +28,7 @@ PASSWORD = "a long enough sentence"
 CARD = "04A1B2C3D4"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 _KEY = re.compile(r'name="key" value="([^"]+)"')
+_RANDOM = re.compile(r'(?<= value=")[\w-]{43}(?=")')
 
 
 class Browser:
@@ -37,6 +38,7 @@ class Browser:
         self.client = client
         self.csrf = ""
         self.text = ""
+        self._html = ""
 
     async def get(self, path: str, **parameters: Any) -> httpx.Response:
         """Open a page; where it redirects, open that."""
@@ -49,7 +51,8 @@ class Browser:
         return self._saw(response)
 
     def _saw(self, response: httpx.Response) -> httpx.Response:
-        self.text = unescape(response.text).replace("\N{NO-BREAK SPACE}", " ")
+        self._html = unescape(response.text).replace("\N{NO-BREAK SPACE}", " ")
+        self.text = _RANDOM.sub("", self._html)  # tokens of forms: once in a while they hold a word that is looked for
         found = _CSRF.search(response.text)
         if found:
             self.csrf = found[1]
@@ -58,7 +61,7 @@ class Browser:
     @property
     def key(self) -> str:
         """The idempotency key of the form seen last."""
-        found = _KEY.search(self.text)
+        found = _KEY.search(self._html)
         assert found is not None, "the page has no form with a key"
         return found[1]
 
