@@ -2,6 +2,7 @@
 
 import re
 
+from csms import clock
 from csms.web.api.problems import PROBLEMS
 from csms.web.api.routes import ENDPOINTS
 from csms.web.api.scopes import SCOPES
@@ -19,6 +20,7 @@ async def test_a_key_is_made_shown_once_and_works(sqlite_portal: PortalWorld) ->
     found = _KEY.search(browser.text)
     assert found is not None
     secret = found[1]
+    sqlite_portal.now = clock.now()
     listed = (await browser.get("/api-keys")).text
     assert secret not in listed
     assert secret[:11] in listed
