@@ -22,6 +22,9 @@ _numbers = count(1)
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("exploring", derandomize=False, database=None, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("repeatable")  # it knows no --hypothesis-seed
+# It also draws the constants of the modules that it finds loaded: what is explored would change with the tests that ran
+# before in the same process, and so by chance.
+providers._get_local_constants = providers.Constants
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,14 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def histories(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many random histories to explore: the same ones whichever modules are loaded.
-
-    Hypothesis also draws the constants of the modules that it finds loaded, so a test that runs before in the same
-    process would otherwise change what is explored.
-    """
-    monkeypatch.setattr(providers, "_get_local_constants", providers.Constants)
-    providers.CONSTANTS_CACHE.cache.clear()
+def histories(request: pytest.FixtureRequest) -> int:
+    """How many random histories to explore."""
     number: int = request.config.getoption("--histories")
     return number
 
