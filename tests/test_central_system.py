@@ -38,7 +38,7 @@ async def knocking(
     subprotocols: Any = (["ocpp1.6"] if offered is None else offered) or None
     url = f"ws://127.0.0.1:{world.central_system.port}{path}"
     async with connect(
-        url, subprotocols=subprotocols, additional_headers=headers, compression=None, proxy=None
+        url, subprotocols=subprotocols, additional_headers=headers, compression=None, proxy=None, open_timeout=60
     ) as socket:
         yield socket
 
@@ -245,10 +245,11 @@ async def test_too_many_failures_of_one_identity_have_to_wait_from_anywhere(sqli
     async with open_world(settings_for(sqlite_url, tmp_path, max_failed_handshakes_per_min=3)) as world:
         await world.add_station("SAFE", key=KEY)
         found = []
+        options: Any = {"subprotocols": ["ocpp1.6"], "proxy": None, "open_timeout": 60}
         for n in range(5):  # each from an address of its own: all of 127.0.0.0/8 is this machine
             url = f"ws://127.0.0.1:{world.central_system.port}/ocpp/SAFE"
             try:
-                async with connect(url, subprotocols=["ocpp1.6"], proxy=None, local_addr=(f"127.0.0.{n + 10}", 0)):  # type: ignore[list-item]
+                async with connect(url, local_addr=(f"127.0.0.{n + 10}", 0), **options):
                     found.append(101)
             except InvalidStatus as refused:
                 found.append(refused.response.status_code)

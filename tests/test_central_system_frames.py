@@ -35,6 +35,7 @@ async def edge(sqlite_url: str, tmp_path: Path) -> AsyncIterator[World]:
 async def opened(world: World, identity: str = "CP1", *, boot: bool = True) -> AsyncIterator[ClientConnection]:
     """Open a connection whose frames are all the test's own."""
     options: Any = {"subprotocols": ["ocpp1.6"], "compression": None, "proxy": None, "max_size": None}
+    options["open_timeout"] = 60
     async with connect(world.url + identity, **options) as socket:
         if boot:
             assert (await ask(socket, BOOT))[2]["status"] == "Accepted"

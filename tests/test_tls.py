@@ -74,10 +74,9 @@ def address(world: World, identity: str) -> str:
 
 async def status(world: World, identity: str, context: ssl.SSLContext, **options: Any) -> int | str:
     """Return the status of a handshake, or "tls" where TLS was refused."""
+    options |= {"subprotocols": ["ocpp1.6"], "proxy": None, "compression": None, "open_timeout": 60}
     try:
-        async with connect(
-            address(world, identity), ssl=context, subprotocols=["ocpp1.6"], proxy=None, compression=None, **options
-        ):
+        async with connect(address(world, identity), ssl=context, **options):
             return 101
     except InvalidStatus as refused:
         return refused.response.status_code

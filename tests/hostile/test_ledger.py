@@ -42,7 +42,10 @@ class Station:
         try:
             if self._socket is None:
                 url = self._world.url + self._identity
-                self._socket = await connect(url, subprotocols=[Subprotocol("ocpp1.6")], compression=None, proxy=None)
+                subprotocols = [Subprotocol("ocpp1.6")]
+                self._socket = await connect(
+                    url, subprotocols=subprotocols, compression=None, proxy=None, open_timeout=60
+                )
                 await self._exchange(_BOOT.encode())
             return await self._exchange(data)
         except ConnectionClosed:

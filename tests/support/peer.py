@@ -34,7 +34,7 @@ class Peer:
     @asynccontextmanager
     async def connect(cls, url: str, **options: Any) -> AsyncIterator["Peer"]:
         """Connect with the subprotocol ocpp1.6."""
-        options.setdefault("subprotocols", ["ocpp1.6"])
+        options = {"subprotocols": ["ocpp1.6"], "open_timeout": 60} | options
         async with connect(url, compression=None, proxy=None, **options) as socket:
             peer = cls(socket)
             try:
