@@ -59,17 +59,17 @@ class Piece(msgspec.Struct, frozen=True):
 
 def divide(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[Piece]:
     """Divide a span at the borders of the bands. A span of no duration lies where it begins."""
-    begin, band = span.begin, None
+    begin, place = span.begin, None
     for moment, following in _changes(span, bands, zone) if bands else ():
         if moment > begin:
             if moment >= span.end:
                 break
-            if following is band:
+            if following == place:
                 continue
-            yield _piece(span, band, moment - begin)
+            yield _piece(span, None if place is None else bands[place], moment - begin)
             begin = moment
-        band = following
-    yield _piece(span, band, span.end - begin)
+        place = following
+    yield _piece(span, None if place is None else bands[place], span.end - begin)
 
 
 def _piece(span: Span, band: Band | None, duration: timedelta) -> Piece:
@@ -80,9 +80,14 @@ def _piece(span: Span, band: Band | None, duration: timedelta) -> Piece:
 
 def band_at(moment: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> Band | None:
     """Return the band that applies at a moment, or None outside of all."""
+    place = _place_at(moment, bands, zone)
+    return None if place is None else bands[place]
+
+
+def _place_at(moment: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> int | None:
     local = moment.astimezone(zone)
     minute = local.hour * 60 + local.minute
-    return next((band for band in bands if band.covers(local.weekday(), minute)), None)
+    return next((place for place, band in enumerate(bands) if band.covers(local.weekday(), minute)), None)
 
 
 def split(band: Band) -> tuple[Band, ...]:
@@ -125,8 +130,8 @@ _DAY = timedelta(days=1)
 _DAYS_KEPT = 4096  # eleven years of one tariff
 
 
-def _changes(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[tuple[datetime, Band | None]]:
-    """Yield from when on which band applies, in order, on all the days of UTC that a span touches."""
+def _changes(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[tuple[datetime, int | None]]:
+    """Yield from when on which of the bands applies, in order, on all the days of UTC that a span touches."""
     day, last = span.begin.astimezone(UTC).date(), span.end.astimezone(UTC).date()
     while day <= last:
         yield from _changes_on(day, bands, zone)
@@ -134,11 +139,14 @@ def _changes(span: Span, bands: tuple[Band, ...], zone: ZoneInfo) -> Iterator[tu
 
 
 @lru_cache(maxsize=_DAYS_KEPT)
-def _changes_on(day: date, bands: tuple[Band, ...], zone: ZoneInfo) -> tuple[tuple[datetime, Band | None], ...]:
-    """Return what applies at the begin of a day of UTC, and from each border within it on; most spans share a day."""
+def _changes_on(day: date, bands: tuple[Band, ...], zone: ZoneInfo) -> tuple[tuple[datetime, int | None], ...]:
+    """Return what applies at the begin of a day of UTC, and from each border within it on; most spans share a day.
+
+    By its place: bands that are equal need not be written alike (0.2 and 0.20), and a line shows the rate as written.
+    """
     begin = datetime.combine(day, time(), tzinfo=UTC)
     moments = (begin, *_borders(begin, begin + _DAY, bands, zone))
-    return tuple((moment, band_at(moment, bands, zone)) for moment in moments)
+    return tuple((moment, _place_at(moment, bands, zone)) for moment in moments)
 
 
 def _borders(begin: datetime, end: datetime, bands: tuple[Band, ...], zone: ZoneInfo) -> list[datetime]:

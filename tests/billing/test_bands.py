@@ -52,6 +52,13 @@ def test_energy_is_split_at_the_border_of_a_band() -> None:
     assert [(line.band, line.quantity, line.amount_minor) for line in charge.lines] == [("", 5, 200), ("night", 5, 100)]
 
 
+def test_a_line_shows_its_rate_as_the_tariff_has_it_whoever_else_has_the_same() -> None:
+    span = Span(_local(2026, 3, 4, 8), _local(2026, 3, 4, 9), 1000)
+    for written in ("0.2", "0.20", "0.200"):
+        bands = (Band("all", ALL_WEEK, 0, 1440, Decimal(written), Decimal(written)),)
+        assert {str(line.rate) for line in price(_tariff(bands=bands), _usage(span), EUR).lines} == {written}
+
+
 def test_a_weekend_begins_where_its_zone_says() -> None:
     friday_night = Span(_local(2026, 3, 6, 23), _local(2026, 3, 7, 8), 9_000)
     charge = price(_tariff(), _usage(friday_night), EUR)
