@@ -238,10 +238,10 @@ class Session:
             self._read()
             self._after(self._station.interval_s, self._read_regularly)
 
-    def _read(self) -> None:
+    def _read(self, context: str | None = None) -> None:
         if self._ended_at is not None:
             return
-        samples = [Sample(str(self._register_wh()))]
+        samples = [Sample(str(self._register_wh()), context=context)]
         if self._station.says_power:
             is_off = self._cut_at is not None and self._cut_at <= self._now
             watts = 0 if is_off else round(self._car.power_w(self._now))
@@ -280,7 +280,7 @@ class Session:
         state: Any = "rejected" if refused else "accepted"
         self._after(0.05, lambda: self._travel("up", lambda: self._answered(command, state)))
         if command.action == "TriggerMessage" and not refused:
-            self._after(0.3, self._read)
+            self._after(0.3, lambda: self._read("Trigger"))
         if command.action == "SetChargingProfile":
             self._limited(command)
         if command.action == "RemoteStopTransaction" and not refused and not self._stopping:

@@ -36,11 +36,13 @@ JUST_BELOW = "meter stop just below meter start"
 LAST_READING_USED = "meter stop below meter start: last reading used"
 REVIEWED = "reviewed: "
 OTHER_ENERGY = (JUST_BELOW, LAST_READING_USED, REVIEWED)  # flags: the energy is not the difference of the registers
-SET_BACK = "clock set back"  # the flag of a transaction whose registers rose while its station's time went back
+SET_BACK = "clock set back"  # the flag of a transaction of which a register, or the answer to a question, proves it
 _DISBELIEVED = "disbelieved from "  # the flag of a register that cannot be, while no better one came
 _DISBELIEVED_WH = re.compile(rf"{_DISBELIEVED}(\d+) Wh")
+_BY_ITS_CLOCK = " by its clock"  # of such a register: by ours it can be
 _HARMLESS_DEFICIT_WH = 10
 _CLOCKS = timedelta(minutes=1)  # clocks are set while cars charge
+_DRIFT = timedelta(seconds=10)  # clocks that nobody sets differ by less, and times are told in whole seconds
 _LONGEST_INTERVAL_S = 900  # between readings, of a station that is not known yet
 _MOST_UNSEEN_WH = 150_000  # more than nearly any car takes at once
 _ROUNDING_WH = 500  # clocks and registers are rounded, and short transactions feel it most
@@ -56,11 +58,15 @@ def most_wh(one: Transaction, at: datetime, now: datetime, policy: Policy) -> in
 
     Where nobody entered the power, or the meter start may be a placeholder, it is no more than cars take.
     """
-    power_w = one.max_power_w or policy.maximum_power_w
-    rounding_wh = max(_ROUNDING_WH, power_w // 3600)  # most stations tell whole seconds
-    most = power_w * _duration_s(one, at, now) * 11 // (10 * 3600) + rounding_wh
+    most = _most_in(_duration_s(one, at, now), one, policy)
     is_known = one.max_power_w is not None and one.meter_start_wh != 0
     return most if is_known else min(most, _MOST_UNSEEN_WH)
+
+
+def _most_in(seconds: int, one: Transaction, policy: Policy) -> int:
+    power_w = one.max_power_w or policy.maximum_power_w
+    rounding_wh = max(_ROUNDING_WH, power_w // 3600)  # most stations tell whole seconds
+    return power_w * seconds * 11 // (10 * 3600) + rounding_wh
 
 
 def _duration_s(one: Transaction, at: datetime, now: datetime) -> int:
@@ -81,11 +87,18 @@ def is_believable(one: Transaction, register_wh: int, at: datetime, now: datetim
     found = _DISBELIEVED_WH.search(one.flags)
     if found is not None and register_wh >= int(found[1]):
         return False
-    return register_wh - one.meter_start_wh <= most_wh(_clocked(one, register_wh, at), at, now, policy)
+    return register_wh - one.meter_start_wh <= most_wh(_clocked(one, register_wh, at, now, policy), at, now, policy)
 
 
 def weighed(
-    before: Transaction, after: Transaction, register_wh: int | None, at: datetime, *, is_good: bool
+    before: Transaction,
+    after: Transaction,
+    register_wh: int | None,
+    at: datetime,
+    now: datetime,
+    policy: Policy,
+    *,
+    is_good: bool,
 ) -> Transaction:
     """Return a transaction that remembers what a reading tells of its station: that the clock was set back, or that
     the register is none to believe. The next good one shows that this was a slip of the meter.
@@ -94,21 +107,55 @@ def weighed(
         return after
     if is_good and after.register_at != before.register_at:
         flags = [flag for flag in after.flags.split("; ") if not flag.startswith(_DISBELIEVED)]
-        flags += [SET_BACK] * (_clocked(before, register_wh, at) is not before)
+        flags += [SET_BACK] * (_clocked(before, register_wh, at, now, policy) is not before)
         return after if after.flags == join(*flags) else msgspec.structs.replace(after, flags=join(*flags))
     is_news = at > before.register_at or before.register_wh == before.meter_start_wh
     if is_good or not is_news or _DISBELIEVED in after.flags:
         return after
-    flag = f"{_DISBELIEVED}{register_wh} Wh"
-    return msgspec.structs.replace(after, flags=join(after.flags, flag))
+    by_ours = _BY_ITS_CLOCK if _can_be_by_ours(before, register_wh, at, now, policy) else ""
+    return msgspec.structs.replace(after, flags=join(after.flags, f"{_DISBELIEVED}{register_wh} Wh{by_ours}"))
 
 
-def _clocked(one: Transaction, register_wh: int, at: datetime) -> Transaction:
-    """Note that the clock was set back where a register proves it: higher than the latest, and of an earlier time."""
+def is_clock_in_doubt(one: Transaction) -> bool:
+    """Tell whether a register is disbelieved for its station's clock alone: a question tells how that goes."""
+    return any(flag.startswith(_DISBELIEVED) and flag.endswith(_BY_ITS_CLOCK) for flag in one.flags.split("; "))
+
+
+def answered(one: Transaction, register_wh: int, at: datetime, now: datetime, policy: Policy) -> Transaction:
+    """Note that the clock was set back where the answer to a question proves it: it was taken after the question, and
+    by its time before. Only where a register is in doubt for that clock alone, which it is not any more then.
+    """
+    assert one.probed_at is not None, "there is an answer"
+    was_set_back = at - one.started_at < one.probed_at - one.recorded_at - _DRIFT
+    is_new = register_wh > one.register_wh  # and no earlier answer that is told again
+    is_first = _DISBELIEVED not in one.flags and not is_believable(one, register_wh, at, now, policy)
+    if SET_BACK in one.flags or not was_set_back or not is_new or not (is_first or is_clock_in_doubt(one)):
+        return one
+    flags = [flag for flag in one.flags.split("; ") if not flag.startswith(_DISBELIEVED)]
+    known = msgspec.structs.replace(one, flags=join(*flags, SET_BACK), heard_at=one.probed_at)
+    return known if is_believable(known, register_wh, at, now, policy) else one
+
+
+def _clocked(one: Transaction, register_wh: int, at: datetime, now: datetime, policy: Policy) -> Transaction:
+    """Note that the clock was set back where a register proves it: higher than the latest, and of an earlier time; by
+    no more than can have been drawn since that came, or else it is a slip of the meter that is told late or again.
+    """
     is_proof = register_wh > one.register_wh and at < one.register_at - _CLOCKS
-    if not is_proof or SET_BACK in one.flags:
+    if not is_proof or SET_BACK in one.flags or not _is_drawn_since(one, register_wh, now, policy):
         return one
     return msgspec.structs.replace(one, flags=join(one.flags, SET_BACK))
+
+
+def _can_be_by_ours(one: Transaction, register_wh: int, at: datetime, now: datetime, policy: Policy) -> bool:
+    """Tell whether a register can be if its station's clock was set back."""
+    set_back = msgspec.structs.replace(one, flags=join(one.flags, SET_BACK))
+    can_be = register_wh - one.meter_start_wh <= most_wh(set_back, at, now, policy)
+    return can_be and _is_drawn_since(one, register_wh, now, policy)
+
+
+def _is_drawn_since(one: Transaction, register_wh: int, now: datetime, policy: Policy) -> bool:
+    """Tell whether so much can have been drawn since the latest reading, by our clock."""
+    return register_wh - one.register_wh <= _most_in(elapsed_s(one.heard_at or one.recorded_at, now), one, policy)
 
 
 def zombie_wait(one: Transaction, policy: Policy) -> timedelta:
@@ -163,7 +210,7 @@ def doubt(
         return BELOW_START, f"The meter stop ({meter_stop_wh} Wh) is below the meter start ({one.meter_start_wh} Wh)."
     register_wh, policy = one.meter_start_wh + energy_wh, working_set.policy
     if not is_believable(one, register_wh, one.ended_at, now, policy):
-        most = most_wh(_clocked(one, register_wh, one.ended_at), one.ended_at, now, policy)
+        most = most_wh(_clocked(one, register_wh, one.ended_at, now, policy), one.ended_at, now, policy)
         if energy_wh > most:
             return IMPLAUSIBLE, f"{energy_wh} Wh were told, and at most {most} Wh can have been delivered in the time."
         return (

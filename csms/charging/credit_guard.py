@@ -13,6 +13,7 @@ import msgspec
 
 from csms.billing.books import Decision, Hold
 from csms.billing.prepaid import extend_hold
+from csms.charging.closing import SET_BACK
 from csms.charging.command_queue import GUARD, stop_command, trigger_command, unlock_command
 from csms.charging.facts import Alarm, AlarmOver, StopLag, Transaction
 from csms.charging.forecast import (
@@ -43,7 +44,7 @@ _RARELY = timedelta(seconds=50)  # of which a look takes the usual part: probes 
 _FINAL = timedelta(seconds=2)  # nearer than this, and both ways of the link, no other reading would come in time
 _AT_ONCE = timedelta(seconds=30)  # so near the end a reading is looked at with the link's lag, which it does not know
 _SPARED = timedelta(seconds=15)  # of maximum power that there must be credit for to take a stop back
-_ANSWER_TIME = timedelta(seconds=20)  # a reading within it is taken for the answer of a probe
+ANSWER_TIME = timedelta(seconds=20)  # a reading within it is taken for the answer of a probe
 _OFTEN_S = 15  # readings that come so often need no probes
 _SILENT_AFTER_S = 330  # without an interval to judge by
 _USUAL_WAIT_S = 20  # from a start until a car draws: less than most need, so that no credit is left for it
@@ -151,8 +152,8 @@ def due(asked: GuardDue, working_set: WorkingSet, now: datetime) -> Decision[boo
     if _should_probe(one, stop_at, round_trip, now):
         one = msgspec.structs.replace(one, probed_at=now)
         intents.append(trigger_command(one, working_set, now))
-    if one.answers_probes is None and one.probed_at is not None and now < one.probed_at + _ANSWER_TIME:
-        look_at = min(look_at, max(one.probed_at + _ANSWER_TIME, now + _SOONEST))  # find out whether it does
+    if one.answers_probes is None and one.probed_at is not None and now < one.probed_at + ANSWER_TIME:
+        look_at = min(look_at, max(one.probed_at + ANSWER_TIME, now + _SOONEST))  # find out whether it does
     one, limits = limit(one, ends, working_set, now)
     renewed = renewed_at(one)
     if renewed is not None and renewed > now:
@@ -209,7 +210,7 @@ def _heard(one: Transaction, before: Transaction, working_set: WorkingSet, now: 
     is_off = before.limited_until is not None and (ahead or is_set_back)
     waits = probed_at is not None and probed_at >= heard_at(before)
     if waits and probed_at is not None:
-        answers = now - probed_at <= _ANSWER_TIME
+        answers = now - probed_at <= ANSWER_TIME
     return msgspec.structs.replace(
         one,
         heard_at=now if is_set_back else taken_at(before, one.register_at, now),
@@ -220,9 +221,11 @@ def _heard(one: Transaction, before: Transaction, working_set: WorkingSet, now: 
 
 
 def _is_set_back(one: Transaction, before: Transaction, working_set: WorkingSet) -> bool:
-    """Tell whether the station's clock was set back: more was drawn than can be in the time that it says has passed.
-    Such a reading did not wait in a queue, though its time looks like that.
+    """Tell whether the station's clock was set back: that was just proved, or more was drawn than can be in the time
+    that it says has passed. Such a reading did not wait in a queue, though its time looks like that.
     """
+    if SET_BACK in one.flags and SET_BACK not in before.flags:
+        return True
     passed_s = max(0, (one.register_at - before.register_at) // timedelta(seconds=1) + 1)
     most_w = (one.max_power_w or working_set.policy.maximum_power_w) * 11 // 10
     return (one.register_wh - before.register_wh - 1) * 3600 > most_w * passed_s
@@ -235,7 +238,7 @@ def _interval_s(one: Transaction, before: Transaction, ahead: timedelta) -> int 
     known_s = before.interval_s
     since = before.started_at if known_s is None else before.register_at
     passed_s = min(_LONGEST_INTERVAL_S, elapsed_s(since, one.register_at - ahead))
-    is_part = before.probed_at is not None and abs(heard_at(before) - before.probed_at) <= _ANSWER_TIME
+    is_part = before.probed_at is not None and abs(heard_at(before) - before.probed_at) <= ANSWER_TIME
     if known_s is None or passed_s > known_s:
         return passed_s or None
     return known_s if is_part else (known_s + passed_s) // 2
@@ -309,7 +312,7 @@ def _should_probe(one: Transaction, stop_at: datetime | None, round_trip: timede
     if stop_at is None or one.probed_at is None or now >= _silent_at(one):
         return stop_at is not None  # the first one finds out whether it answers, and how fast
     left = stop_at - now
-    if left <= round_trip + (_FINAL if one.answers_probes else _ANSWER_TIME):
+    if left <= round_trip + (_FINAL if one.answers_probes else ANSWER_TIME):
         return False
     interval_s = _LONGEST_INTERVAL_S if one.interval_s is None else one.interval_s
     comes_soon = now < heard_at(one) + timedelta(seconds=interval_s) <= now + left * _STEP[0] / _STEP[1]
@@ -334,7 +337,7 @@ def _assumed_power_w(one: Transaction, now: datetime) -> int:
     """Return the power to predict with: the latest one, or all that the station can give while it says nothing."""
     asked = one.probed_at is not None and one.probed_at >= heard_at(one)
     in_vain = one.answers_probes is False or (
-        asked and one.probed_at is not None and now - one.probed_at >= _ANSWER_TIME
+        asked and one.probed_at is not None and now - one.probed_at >= ANSWER_TIME
     )
     if in_vain and (one.heard_at is None or now >= _silent_at(one)):
         return max(one.power_w or 0, _maximum_power_w(one))

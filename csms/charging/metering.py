@@ -14,10 +14,20 @@ import msgspec
 
 from csms.billing.books import Decision
 from csms.charging import station_clocks
-from csms.charging.closing import UNHEARD_OF, is_believable, join, most_wh, weighed, zombie_wait
-from csms.charging.credit_guard import IDLE, follow
+from csms.charging.closing import (
+    UNHEARD_OF,
+    answered,
+    is_believable,
+    is_clock_in_doubt,
+    join,
+    most_wh,
+    weighed,
+    zombie_wait,
+)
+from csms.charging.command_queue import trigger_command
+from csms.charging.credit_guard import ANSWER_TIME, IDLE, follow
 from csms.charging.facts import AFTER_THE_END, Policy, Reading, RelativeReadings, Transaction
-from csms.charging.forecast import set_ahead
+from csms.charging.forecast import heard_at, set_ahead
 from csms.charging.points import IMPLAUSIBLE
 from csms.charging.pricing import elapsed_s
 from csms.charging.working_set import Names, WorkingSet
@@ -27,6 +37,7 @@ _POWER = "Power.Active.Import"
 _FACTOR = {"Wh": 1, "kWh": 1000, "W": 1, "kW": 1000}
 _LARGEST = 10**15  # a register beyond 1 PWh is not a register
 _LARGEST_POWER_W = 10**9  # nor is a power beyond 1 GW; the column holds 32 bits
+_ASKED_FOR = "Trigger"  # the context of a reading that was asked for (OCPP 1.6, 7.35)
 RELATIVE = "readings relative to the session"
 HEARD_AGAIN = "heard of again"
 _CLOSE_S = 3  # an average over less is wrong by a third and more
@@ -92,7 +103,8 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
         return Decision(Metered(None), readings)
     moved = one
     if one.state != "ended":  # what was charged stays as it was charged
-        moved, readings = understand(one, readings, working_set.policy, now)
+        is_answer = _is_answer(one, said, now)
+        moved, readings = understand(one, readings, working_set.policy, now, is_answer=is_answer)
     if _is_heard_again(one, moved, said, working_set):
         moved = msgspec.structs.replace(moved, state="open", guard_at=now, flags=join(moved.flags, HEARD_AGAIN))
     elif one.state == "orphaned":
@@ -103,6 +115,7 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
     if is_over:
         moved = msgspec.structs.replace(moved, flags=join(moved.flags, IDLE))
     moved, clock = _by_its_clock(moved, said, working_set, now)
+    moved, question = _asked(one, moved, working_set, now)
     followed = follow(
         moved,
         working_set,
@@ -112,8 +125,26 @@ def meter_values(said: MeterValues, working_set: WorkingSet, now: datetime) -> D
     )
     trait = (RelativeReadings(said.charge_point_id),) if RELATIVE in moved.flags and RELATIVE not in one.flags else ()
     return Decision(
-        Metered(one.transaction_id, followed.stop_requested), (*readings, *trait, *clock, *followed.intents)
+        Metered(one.transaction_id, followed.stop_requested),
+        (*readings, *trait, *clock, *question, *followed.intents),
     )
+
+
+def _is_answer(one: Transaction, said: MeterValues, now: datetime) -> bool:
+    """Tell whether readings answer a question, as they say and as they come: they were taken after it."""
+    waits = one.probed_at is not None and heard_at(one) <= one.probed_at <= now <= one.probed_at + ANSWER_TIME
+    return waits and all(any(each.context == _ASKED_FOR for each in value.samples) for value in said.values)
+
+
+def _asked(
+    before: Transaction, after: Transaction, working_set: WorkingSet, now: datetime
+) -> tuple[Transaction, tuple[Any, ...]]:
+    """Ask for a reading where one cannot be by its station's clock and can by ours: its time tells about the clock."""
+    is_open = after.state == "open" and after.answers_probes is not False
+    is_asked = before.probed_at is not None and before.probed_at >= heard_at(before)
+    if not is_open or is_asked or is_clock_in_doubt(before) or not is_clock_in_doubt(after):
+        return after, ()
+    return msgspec.structs.replace(after, probed_at=now), (trigger_command(after, working_set, now),)
 
 
 def _by_its_clock(
@@ -169,13 +200,13 @@ def _digest(samples_json: str, transaction_id: int | None, *, relative: bool = F
 
 
 def understand(
-    one: Transaction, readings: tuple[Reading, ...], policy: Policy, now: datetime
+    one: Transaction, readings: tuple[Reading, ...], policy: Policy, now: datetime, *, is_answer: bool = False
 ) -> tuple[Transaction, tuple[Reading, ...]]:
     """Move a transaction to its latest good reading, and return the readings as they are to be read.
 
     Good is what is not before the last one, not below the meter start, and not more than the connector can have
     delivered. A register that counts from the start of the session is turned into the connector's own. Registers only
-    rise: one that is higher at an earlier time is later, by a clock that was set back.
+    rise: one that is higher at an earlier time is later, by a clock that was set back; an answer may prove that, too.
     """
     before, understood = one, list[Reading]()
     for each in readings:
@@ -188,13 +219,16 @@ def understand(
             flags = one.flags if RELATIVE in one.flags else join(one.flags, RELATIVE)
             one = msgspec.structs.replace(one, flags=flags)
         register_ = reading.register_wh
+        if register_ is not None and is_answer:
+            one = answered(one, register_, reading.happened_at, now, policy)
         if register_ is not None and not is_believable(one, register_, reading.happened_at, now, policy):
             digest = _digest(f"{IMPLAUSIBLE} {reading.samples_json}", reading.transaction_id)
             reading = msgspec.structs.replace(reading, digest=digest, flags=join(reading.flags, IMPLAUSIBLE))
         else:
             is_next = one.register_at == before.register_at
             one = _moved(one, reading, set_ahead(before, reading.happened_at, now) if is_next else timedelta(0))
-        one = weighed(before_it, one, register_, reading.happened_at, is_good=IMPLAUSIBLE not in reading.flags)
+        is_good = IMPLAUSIBLE not in reading.flags
+        one = weighed(before_it, one, register_, reading.happened_at, now, policy, is_good=is_good)
         understood.append(reading)
     return one, tuple(understood)
 

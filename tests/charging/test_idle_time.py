@@ -83,6 +83,20 @@ def test_a_reading_that_cannot_be_moves_no_energy_into_another_band(books: Count
     assert (books.transaction(1).cost_minor, books.violations()) == (3 + 787, [])
 
 
+def test_a_slip_that_is_told_again_moves_no_energy_into_another_band(books: Counter) -> None:
+    books.tariff(BANDED)
+    books.run(books.start())
+    to(books, 1)
+    slip = read(books, 15_000)
+    books.run(slip)
+    to(books, 60)
+    books.run(read(books, 10_000))
+    books.run(slip)
+    to(books, 120)
+    books.run(books.stop(1, 20_000))
+    assert (books.transaction(1).cost_minor, books.violations()) == (3 + 787, [])
+
+
 def test_a_reading_that_cannot_be_is_another_one_when_it_can(books: Counter) -> None:
     books.tariff(BANDED)
     books.run(books.start())

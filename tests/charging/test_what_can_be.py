@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from csms.charging import models
 from csms.charging.charge_receipts import find_charge_receipt
+from csms.charging.metering import MeterValue, MeterValues, Sample
 from csms.charging.transactions import StartTransaction
 from csms.config import Settings
 from csms.installation import open_installation
@@ -43,6 +44,16 @@ def _read(evening: Evening, one: int, minutes: float, wh: int, clock_minutes: fl
     """Let a reading come so long after noon, taken at once by a clock that is so far off."""
     evening.now = NOON + timedelta(minutes=minutes)
     evening.read(one, wh, None, at=evening.now + timedelta(minutes=clock_minutes))
+
+
+def _answer(
+    evening: Evening, one: int, seconds: float, wh: int, clock_minutes: float, context: str = "Trigger"
+) -> None:
+    """Let a reading come so long after noon that says why it was taken."""
+    evening.now = NOON + timedelta(seconds=seconds)
+    at = evening.now + timedelta(minutes=clock_minutes)
+    value = MeterValue(at, (Sample(str(wh), context=context),), f"{wh} {at} {context}")
+    evening.engine.execute(MeterValues(1, 1, one, (value,)))
 
 
 def _flags(evening: Evening, one: int) -> list[str]:
@@ -154,6 +165,89 @@ def test_a_clock_that_was_set_back_lets_no_stop_out_of_a_queue_charge_more(eveni
     evening.now = NOON + timedelta(hours=50)
     evening.stop(one, 150_000, at=NOON + timedelta(minutes=10))
     _waits(evening, one)
+
+
+def _draw_until_a_register_is_in_doubt(evening: Evening) -> int:
+    """20 of 22 kW; between two readings the clock is set back by five minutes, so the second one cannot be by it."""
+    one = _start(evening, 1_000)
+    _read(evening, one, 10, 1_000 + 3_333)
+    _read(evening, one, 20, 1_000 + 6_667, clock_minutes=-5)
+    assert evening.row(one).energy_wh == 3_333
+    return one
+
+
+def _end_it(evening: Evening, one: int) -> None:
+    for minutes in (30, 40):
+        _read(evening, one, minutes, 1_000 + 1_000 * minutes // 3, clock_minutes=-5)
+    evening.now = NOON + timedelta(minutes=45)
+    evening.stop(one, 16_000, at=evening.now - timedelta(minutes=5))
+
+
+def test_a_clock_that_was_set_back_between_two_readings_is_found_out_by_asking_and_nobody_else_is_asked(
+    evening: Evening,
+) -> None:
+    one = _draw_until_a_register_is_in_doubt(evening)
+    assert evening.actions() == ["TriggerMessage"]
+    _answer(evening, one, 1202, 1_000 + 6_678, -5)
+    row = evening.row(one)
+    assert (row.energy_wh, row.heard_at) == (6_678, evening.now)
+    _end_it(evening, one)
+    assert _flags(evening, one) == ["", "implausible", "", "", ""]
+    _is_charged(evening, one, 15_000)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "clock_minutes", "context"),
+    [(1202, -5, "Sample.Periodic"), (1221, -5, "Trigger"), (1202, -0.1, "Trigger"), (None, 0, "")],
+    ids=["not asked for", "too late", "the clock is right", "none"],
+)
+def test_no_other_reading_proves_that_the_clock_was_set_back(
+    evening: Evening, seconds: float | None, clock_minutes: float, context: str
+) -> None:
+    one = _draw_until_a_register_is_in_doubt(evening)
+    if seconds is not None:
+        _answer(evening, one, seconds, 1_000 + 6_678, clock_minutes, context)
+    assert evening.row(one).energy_wh == 3_333
+    _end_it(evening, one)
+    assert evening.actions() == ["TriggerMessage"]  # once
+    _waits(evening, one)
+
+
+def test_a_register_that_can_be_by_no_clock_is_asked_about_by_nobody_and_stays_disbelieved(evening: Evening) -> None:
+    one = _start(evening, 1_000)
+    _read(evening, one, 10, 1_000 + 3_333)
+    _read(evening, one, 20, 1_000 + 9_500)  # a slip, while the clock is right; it is set back by an hour later
+    assert evening.actions() == []
+    evening.change(models.charging_transaction, probed_at=NOON + timedelta(minutes=120))
+    _answer(evening, one, 7202, 1_000 + 20_000, -60)
+    assert evening.row(one).energy_wh == 3_333
+    evening.stop(one, 1_000 + 20_100, at=evening.now)
+    _waits(evening, one)
+
+
+def test_a_station_that_answers_no_questions_is_not_asked(evening: Evening) -> None:
+    one = _start(evening, 1_000)
+    _read(evening, one, 10, 1_000 + 3_333)
+    evening.change(models.charging_transaction, answers_probes=False)
+    _read(evening, one, 20, 1_000 + 6_667, clock_minutes=-5)
+    assert evening.actions() == []
+
+
+@pytest.mark.parametrize("wh", [12_000, 40_000])
+def test_a_slip_that_is_told_again_later_is_no_proof_of_a_clock_that_was_set_back(evening: Evening, wh: int) -> None:
+    one = _start(evening, 1_000)
+    for minutes in (10, 30, 45):
+        _read(evening, one, minutes, 1_000 + 100 * minutes)
+        if minutes == 10:
+            _read(evening, one, 20, wh)
+    evening.pass_s(30)
+    evening.read(one, wh, None, at=NOON + timedelta(minutes=20))  # told again
+    assert evening.row(one).energy_wh == 4_500
+    assert _flags(evening, one) == ["", "implausible", "", ""]
+    evening.now = NOON + timedelta(minutes=60)
+    evening.stop(one, 7_000)
+    assert evening.row(one).flags == ""
+    _is_charged(evening, one, 6_000)
 
 
 def test_a_receipt_shows_the_readings_that_count_and_no_other(evening: Evening) -> None:

@@ -46,15 +46,19 @@ id_tags = st.sampled_from([*CARDS, *CARDS, "A2", "A3", "aa", "NOBODY"])
 registers = st.sampled_from([0, 0, 1, 100, 5000, 20_000, -1, -(2**31), 2**31 - 1]) | st.integers(0, 30_000)
 amounts = st.sampled_from([1, 60, 300, 2000, 0, -5])
 powers = st.sampled_from([None, None, 0, 40, 3700, 11_000, 10**12])
+contexts = st.sampled_from([None, None, "Sample.Periodic", "Trigger"])
 rates = st.sampled_from(["0", "0.41", "0.333333", "2"]).map(Decimal)
 STATUSES = ("Available", "Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing", "Faulted")
 
 
-def samples(register: int | str, power_w: int | None, unit: str | None) -> tuple[Sample, ...]:
-    """Return what a meter says, its register perhaps in kWh, perhaps signed."""
+def samples(
+    register: int | str, power_w: int | None, unit: str | None, context: str | None = None
+) -> tuple[Sample, ...]:
+    """Return what a meter says, its register perhaps in kWh, perhaps signed, perhaps because it was asked."""
     if unit == "kWh":
         register = str(Decimal(register) / 1000)
-    read = [Sample(str(register), None, unit, format="SignedData" if unit == "signed" else None)]
+    signed = "SignedData" if unit == "signed" else None
+    read = [Sample(str(register), None, unit, context=context, format=signed)]
     return (*read, *([] if power_w is None else [Sample(str(power_w), "Power.Active.Import")]))
 
 
@@ -99,6 +103,7 @@ class WideHistories(WideWorld):
         power_w=powers,
         back=seconds,
         unit=st.sampled_from([None, None, "Wh", "signed"]),
+        context=contexts,
     )
     def read(
         self,
@@ -109,21 +114,32 @@ class WideHistories(WideWorld):
         power_w: int | None,
         back: int,
         unit: str | None,
+        context: str | None,
     ) -> None:
         """Readings come, for any transaction or for none."""
         transaction_id = data.draw(st.sampled_from([*self.ids, None]))
-        self._reads(station, connector, transaction_id, (self._text(back), samples(register, power_w, unit)))
+        self._reads(station, connector, transaction_id, (self._text(back), samples(register, power_w, unit, context)))
 
     @precondition(lambda self: bool(self.running))
-    @rule(data=st.data(), more_wh=st.sampled_from([0, 3, 40, 400, 4000]), power_w=powers, relative=st.booleans())
-    def charge_on(self, data: st.DataObject, more_wh: int, power_w: int | None, *, relative: bool) -> None:
-        """A transaction goes on as transactions do; some stations count from its start."""
+    @rule(
+        data=st.data(),
+        more_wh=st.sampled_from([0, 3, 40, 400, 4000]),
+        power_w=powers,
+        relative=st.booleans(),
+        back=st.sampled_from([0, 0, -300]),
+        context=contexts,
+    )
+    def charge_on(
+        self, data: st.DataObject, more_wh: int, power_w: int | None, back: int, context: str | None, *, relative: bool
+    ) -> None:
+        """A transaction goes on as transactions do; some stations count from its start, some clocks are set."""
         key = data.draw(st.sampled_from(sorted(self.running)))
         begun, register = self.running[key]
         self.running[key] = begun, register + more_wh
         told = register + more_wh - (begun.meter_start_wh if relative else 0)
         unit = data.draw(st.sampled_from([None, "kWh"]))
-        self._reads(begun.charge_point_id, begun.connector_id, key, (self._text(0), samples(told, power_w, unit)))
+        said = (self._text(back), samples(told, power_w, unit, context))
+        self._reads(begun.charge_point_id, begun.connector_id, key, said)
 
     def _stops(
         self, station: int, key: int, id_tag: str | None, meter: int, text: str, last: tuple[Sample, ...] | None

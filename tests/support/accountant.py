@@ -21,6 +21,7 @@ from tests.support import pencil
 
 Rows = list[Mapping[str, Any]]
 
+_UNKNOWN_POWER_W = 400_000  # where nobody entered the maximum of a station
 _UNDECIDED = {"implausible energy", "meter stop below meter start", "no account"}
 
 
@@ -94,6 +95,15 @@ def _what_was_said_is_charged(one: Mapping[str, Any], begun: StartTransaction, s
         assert one["energy_wh"] > 0
         told_wh = said.meter_stop_wh - begun.meter_start_wh
         assert one["energy_wh"] == told_wh or "last reading used" in one["flags"], one
+        _no_more_than_fits(one)
+
+
+def _no_more_than_fits(one: Mapping[str, Any]) -> None:
+    """What nobody looked at can have been delivered, by the station's clock or by ours."""
+    power_w = one["max_power_w"] or _UNKNOWN_POWER_W
+    passed = max(one["ended_at"] - one["started_at"], one["end_recorded_at"] - one["recorded_at"])
+    most_wh = Fraction(power_w * 11, 10) * int(passed.total_seconds()) / 3600 + max(500, Fraction(power_w, 3600))
+    assert one["energy_wh"] <= most_wh, one
 
 
 def _the_price_is_right(
