@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from csms.charging.command_queue import AnswerCommand, ClaimCommand, QueueCommand
@@ -102,7 +103,7 @@ async def test_a_command_expires_while_its_station_is_away_and_the_next_one_is_s
     async with open_world(settings) as world:
         await world.submit(remote_stop(CP1, 1, "anna"))
         await until(lambda: last(world).expires_at < world.central_system._clock() - timedelta(seconds=0.1))
-        await world.submit(remote_stop(CP1, 2, "anna"))
+        await world.submit(msgspec.structs.replace(remote_stop(CP1, 2, "anna"), expires_s=600))
         async with world.station() as peer:
             message_id, _, payload = await peer.next_command()
             assert payload == {"transactionId": 2}

@@ -41,7 +41,7 @@ from tests.support.world import CARD, World, add_tariff
 __all__ = ["CARD", "Command", "Operator", "Pending", "Station", "open_operator"]
 
 _STARTING_S = 60
-_ANSWER_S = 15
+_ANSWER_S = 50
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -94,7 +94,7 @@ async def test_tc_044_1_firmware_update_download_and_install(operator: Operator,
     assert location.startswith(f"http://127.0.0.1:{operator.running.portal_port}/files/firmware/")
     assert location.endswith("/one_two.bin")
     token = location.split("/")[-2]
-    await operator.get(f"/commands/{asked['id']}", wait_s=10)
+    await operator.get(f"/commands/{asked['id']}", wait_s=50)
     await _says(station, "FirmwareStatusNotification", "Downloading")
     response = await _fetch(location)
     assert (response.status_code, response.content) == (200, FIRMWARE)
@@ -166,7 +166,7 @@ async def test_tc_080_secure_firmware_update(operator: Operator, station: Statio
     firmware = taken.payload["firmware"]
     assert (firmware["signature"], firmware["signingCertificate"]) == (signature, certificate.strip())
     assert taken.payload["requestId"] == asked["id"]
-    await operator.get(f"/commands/{asked['id']}", wait_s=10)
+    await operator.get(f"/commands/{asked['id']}", wait_s=50)
     assert (await _fetch(firmware["location"])).content == FIRMWARE
     mine = {"requestId": taken.payload["requestId"]}
     before = ("Downloading", "Downloaded", "SignatureVerified", "Installing", "InstallRebooting")

@@ -96,7 +96,7 @@ async def test_tc_056_through_the_library_of_profiles(operator: Operator, statio
     expected = default_profile(profile_id, 0)
     taken = await station.takes("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": expected})
     await taken.answer(ACCEPTED)
-    row = await operator.get(f"/commands/{sending['command_ids'][0]}", wait_s=10)
+    row = await operator.get(f"/commands/{sending['command_ids'][0]}", wait_s=50)
     assert row["state"] == "accepted"
     assert installed(operator) == [(profile_id, 1, "TxDefaultProfile", 0)]
 
@@ -158,7 +158,7 @@ async def test_tc_059_through_the_library_of_profiles(operator: Operator, statio
     assert profile["chargingProfileKind"] == "Relative"
     assert profile["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 6.0}]
     await taken.answer(ACCEPTED)
-    assert (await operator.get(f"/commands/{sending['command_ids'][0]}", wait_s=10))["state"] == "accepted"
+    assert (await operator.get(f"/commands/{sending['command_ids'][0]}", wait_s=50))["state"] == "accepted"
     await charge(station)
     assert installed(operator) == [(sending["profile_id"], 1, "TxProfile", 0)]
 

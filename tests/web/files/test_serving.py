@@ -27,7 +27,7 @@ async def _link_of_firmware(operator: Operator, station: Station) -> str:
 async def _link_of_upload(operator: Operator, station: Station) -> str:
     asked = await operator.post("/charge-points/1/file-requests", {"kind": "diagnostics"})
     taken = await station.takes("GetDiagnostics", answers={"fileName": "diag.zip"})
-    await operator.get(f"/commands/{asked['id']}", wait_s=15)  # until the name that was announced is stored
+    await operator.get(f"/commands/{asked['id']}", wait_s=50)  # until the name that was announced is stored
     return str(taken.payload["location"])
 
 
