@@ -45,8 +45,10 @@ async def _answer(portal: PortalWorld, status: str = "Accepted") -> Any:
     return msgspec.json.decode(command.payload_json)
 
 
-def _until(portal: PortalWorld, minutes: int = 30) -> str:
-    """Return a time of the site, Europe/Sofia, as the browser's field has it."""
+def _until(portal: PortalWorld, minutes: int = 90) -> str:
+    """Return a time of the site, Europe/Sofia, as the browser's field has it. In the night in which the clocks are set
+    back an hour is there twice and read as the first: more than an hour ahead is ahead then, too.
+    """
     from zoneinfo import ZoneInfo
 
     return f"{(clock.now() + timedelta(minutes=minutes)).astimezone(ZoneInfo('Europe/Sofia')):%Y-%m-%dT%H:%M}"
