@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from csms.billing import models
 from csms.billing.naming import alike
@@ -26,6 +26,7 @@ class AccountLimits(msgspec.Struct, frozen=True):
     daily_spend_minor: int | None = None
     simultaneous_transactions: int | None = None
     is_staff: bool = False
+    overdraft_minor: int = 0  # so far below zero an account may be charged
 
 
 class AccountGroupView(msgspec.Struct, frozen=True):
@@ -46,6 +47,9 @@ class Member(msgspec.Struct, frozen=True):
     label: str
 
 
+_OF_ITS_GROUP = select(_group.overdraft_minor).where(_group.id == _account.group_id).correlate(models.ledger_account)
+OVERDRAFT: ColumnElement[int] = func.coalesce(_OF_ITS_GROUP.scalar_subquery(), 0)
+"""The overdraft that the ledger account of a SELECT is allowed, in minor units."""
 _ACCOUNTS = (
     select(func.count()).select_from(models.ledger_account).where(_account.group_id == _group.id).scalar_subquery()
 )
@@ -58,14 +62,15 @@ _GROUPS = select(
     _group.daily_spend_minor,
     _group.simultaneous_transactions,
     _group.is_staff,
+    _group.overdraft_minor,
     _ACCOUNTS,
 ).order_by(_group.name)
 
 
 def nobody_could_start(limits: AccountLimits, everybodys_balance_minor: int) -> bool:
-    """Tell whether a start asks for more credit than an account of the group may hold."""
+    """Tell whether a start asks for more credit than an account of the group can have."""
     most_minor = everybodys_balance_minor if limits.maximum_balance_minor is None else limits.maximum_balance_minor
-    return (limits.minimum_start_credit_minor or 0) > most_minor
+    return (limits.minimum_start_credit_minor or 0) > most_minor + limits.overdraft_minor
 
 
 def list_account_groups(connection: Connection) -> list[AccountGroupView]:

@@ -28,6 +28,11 @@ TAX_ACCOUNTS = frozenset({VAT_PAYABLE, VAT_ON_PREPAYMENTS})
 _ID_TAG_LENGTH = 20
 
 
+def available(balance_minor: int, held_minor: int, overdraft_minor: int) -> int:
+    """Return available credit: the balance, less open holds, and the allowed overdraft. It is computed nowhere else."""
+    return balance_minor - held_minor + overdraft_minor
+
+
 class PrepaidAccount(msgspec.Struct, frozen=True):
     """A customer's ledger account: a liability of ours. Amounts in minor units."""
 
@@ -36,6 +41,7 @@ class PrepaidAccount(msgspec.Struct, frozen=True):
     credits_minor: int
     held_minor: int
     group_id: int | None = None
+    overdraft_minor: int = 0  # that its group allows
 
     @property
     def balance_minor(self) -> int:
@@ -44,8 +50,8 @@ class PrepaidAccount(msgspec.Struct, frozen=True):
 
     @property
     def available_minor(self) -> int:
-        """Available credit: balance minus open holds."""
-        return self.balance_minor - self.held_minor
+        """Available credit: balance minus open holds plus allowed overdraft."""
+        return available(self.balance_minor, self.held_minor, self.overdraft_minor)
 
 
 class AccountGroup(msgspec.Struct, frozen=True):
@@ -58,6 +64,7 @@ class AccountGroup(msgspec.Struct, frozen=True):
     daily_spend_minor: int | None = None
     simultaneous_transactions: int | None = None
     is_staff: bool = False
+    overdraft_minor: int = 0
 
 
 class Billed(msgspec.Struct, frozen=True):
@@ -88,6 +95,7 @@ class Hold(msgspec.Struct, frozen=True):
     placed_at: datetime
     resolved_at: datetime | None = None
     placed_minor: int = 0  # what it was at the beginning
+    overdraft_minor: int = 0  # what was allowed then, whatever becomes of the limit
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -310,6 +318,7 @@ class Books:
             account.credits_minor + credits_,
             account.held_minor + held,
             account.group_id,
+            account.overdraft_minor,
         )
 
     def touched_accounts(self) -> Iterable[int]:

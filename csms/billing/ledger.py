@@ -7,6 +7,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, Select, Table, bindparam, case, func, insert, select, update
 
 from csms.billing import models
@@ -53,6 +54,7 @@ _GROUPS = select(
     _group.daily_spend_minor,
     _group.simultaneous_transactions,
     _group.is_staff,
+    _group.overdraft_minor,
 ).where(any_of(_group.id, "keys"))
 _HOLDS = select(
     models.hold.c.reference,
@@ -62,6 +64,7 @@ _HOLDS = select(
     models.hold.c.placed_at,
     models.hold.c.resolved_at,
     models.hold.c.placed_minor,
+    models.hold.c.overdraft_minor,
 ).where(any_of(models.hold.c.reference, "keys"))
 _ENTRIES = select(models.journal_entry.c.idempotency_key, models.journal_entry.c.input_hash).where(
     any_of(models.journal_entry.c.idempotency_key, "keys")
@@ -112,11 +115,7 @@ def _load_cards(connection: Connection, names: MoneyNames, books: Books, id_tags
 
 def load_accounts(connection: Connection, names: MoneyNames, references: set[int], books: Books) -> None:
     """Lock and load the accounts; load the holds of `references` and the entries whose keys were named."""
-    for row in _rows(connection, _ACCOUNTS, names.account_ids):
-        books.accounts[row[0]] = PrepaidAccount(*row)
-    groups = {one.group_id for one in books.accounts.values() if one.group_id is not None}
-    for row in _rows(connection, _GROUPS, groups):
-        books.account_groups[row[0]] = AccountGroup(*row)
+    _load_accounts(connection, names.account_ids, books)
     for row in _rows(connection, _HOLDS, references):
         books.holds[row[0]] = Hold(*row)
     for row in _rows(connection, _ENTRIES, names.entry_keys):
@@ -132,8 +131,18 @@ def load_accounts(connection: Connection, names: MoneyNames, references: set[int
 def _load_sold_meanwhile(connection: Connection, names: MoneyNames, books: Books) -> None:
     """Load the cards that were not there yet when cards were read: the entry of their sale is there now."""
     _load_cards(connection, names, books, (names.changing_id_tags | names.id_tags) - books.cards.keys())
-    for row in _rows(connection, _ACCOUNTS, names.account_ids - books.accounts.keys()):
-        books.accounts[row[0]] = PrepaidAccount(*row)
+    _load_accounts(connection, names.account_ids - books.accounts.keys(), books)
+
+
+def _load_accounts(connection: Connection, account_ids: set[int], books: Books) -> None:
+    """Lock and load accounts, then their groups: the limits are those of the moment at which the locks were there."""
+    found = [PrepaidAccount(*row) for row in _rows(connection, _ACCOUNTS, account_ids)]
+    groups = {one.group_id for one in found if one.group_id is not None}
+    for row in _rows(connection, _GROUPS, groups):
+        books.account_groups[row[0]] = AccountGroup(*row)
+    for one in found:
+        group = books.group_of(one)
+        books.accounts[one.account_id] = one if group is None else replace(one, overdraft_minor=group.overdraft_minor)
 
 
 def load_billed(connection: Connection, references: set[int], books: Books) -> None:

@@ -48,6 +48,7 @@ account_group = Table(
     Column("daily_spend_minor", BigInteger, nullable=True),
     Column("simultaneous_transactions", Integer, nullable=True),  # of one account; null: one for each card
     Column("is_staff", Boolean, nullable=False, server_default=false()),
+    Column("overdraft_minor", BigInteger, nullable=False, server_default="0"),  # so far below zero an account may go
     Column("created_at", Instant, nullable=False),
 )
 
@@ -118,6 +119,7 @@ hold = Table(
     Column("placed_at", Instant, nullable=False),
     Column("resolved_at", Instant, nullable=True),
     Column("placed_minor", BigInteger, nullable=False, server_default="0"),  # what it was at the beginning
+    Column("overdraft_minor", BigInteger, nullable=False, server_default="0"),  # what its account was allowed then
     CheckConstraint("state IN ('open', 'settled', 'voided')", name="state"),
     CheckConstraint("amount_minor >= 0", name="amount"),
     Index(

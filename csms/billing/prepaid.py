@@ -165,8 +165,8 @@ def top_up(asked: TopUp, books: Books, now: datetime) -> Decision[Booked | Refus
         return Decision(refused)
     transfers = _paid_in(asked.source_account_id, account, asked.amount_minor, books)
     entry = JournalEntry("top up", asked.entry_key, content, now, asked.actor, transfers, id_tag=asked.id_tag)
-    balance = account.balance_minor + asked.amount_minor
-    outcome = Booked(asked.id_tag, account.account_id, balance, balance - account.held_minor, repeated=False)
+    balance, available = account.balance_minor + asked.amount_minor, account.available_minor + asked.amount_minor
+    outcome = Booked(asked.id_tag, account.account_id, balance, available, repeated=False)
     return Decision(outcome, (entry,))
 
 
@@ -220,10 +220,10 @@ def change_card_state(asked: ChangeCardState, books: Books, now: datetime) -> De
     return Decision(changed, (changed, audit))
 
 
-def place_hold(reference: int, account_id: int, amount_minor: int, now: datetime) -> Hold:
-    """Set credit aside for a transaction that begins."""
+def place_hold(reference: int, account_id: int, amount_minor: int, now: datetime, overdraft_minor: int = 0) -> Hold:
+    """Set credit aside for a transaction that begins, and note what overdraft its account is allowed at that moment."""
     amount_minor = max(0, amount_minor)
-    return Hold(reference, account_id, amount_minor, "open", now, placed_minor=amount_minor)
+    return Hold(reference, account_id, amount_minor, "open", now, None, amount_minor, overdraft_minor)
 
 
 def extend_hold(hold: Hold, wanted_minor: int, available_minor: int) -> Hold:

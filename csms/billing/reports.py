@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, true
 
 from csms.billing import models
-from csms.billing.books import CardState, normalize_id_tag
+from csms.billing.account_groups import OVERDRAFT
+from csms.billing.books import CardState, available, normalize_id_tag
 from csms.billing.cards import StockCard
 from csms.billing.chart_of_accounts import Kind
 from csms.billing.customers import matching
@@ -36,11 +37,12 @@ class CardView(msgspec.Struct, frozen=True):
     account_id: int | None
     balance_minor: int
     held_minor: int
+    overdraft_minor: int = 0  # that its account's group allows
 
     @property
     def available_minor(self) -> int:
-        """Available credit: balance minus open holds."""
-        return self.balance_minor - self.held_minor
+        """Available credit: balance minus open holds plus allowed overdraft."""
+        return available(self.balance_minor, self.held_minor, self.overdraft_minor)
 
 
 class Movement(msgspec.Struct, frozen=True):
@@ -119,6 +121,7 @@ _CARDS = select(
     _card.account_id,
     func.coalesce(_account.credits_minor - _account.debits_minor, 0),
     func.coalesce(_account.held_minor, 0),
+    OVERDRAFT,
 ).select_from(models.card.outerjoin(models.ledger_account, _account.id == _card.account_id))
 
 

@@ -1,9 +1,10 @@
 """Looks back at the credit of an account at each moment it was authorized: invariants 4 and 9.
 
 What can be checked afterwards: for every accepted StartTransaction, what its account had then, computed again from
-the entries recorded before and from the holds placed before and not resolved yet, was at least one minor unit and at
-least what was set aside for it. A hold counts with what it was *placed* with. How far it had grown by then is not
-stored, so a grown hold that was ignored would not be found; nor can an Authorize, which leaves no row, be checked.
+the entries recorded before and from the holds placed before and not resolved yet, with the overdraft that was allowed
+then (it stands with the hold, since a group's limit may change), was at least one minor unit and at least what was set
+aside for it. A hold counts with what it was *placed* with. How far it had grown by then is not stored, so a grown hold
+that was ignored would not be found; nor can an Authorize, which leaves no row, be checked.
 
 Transaction ids of one account rise in the order in which they were decided under the account's lock. Of what else
 happened around a start, only the time is stored, which several nodes write by their own clocks: what lies within
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, Connection, and_, case, cast, func, select
 
+from csms.billing.books import available
 from csms.billing.models import hold, journal_entry, transfer
 from csms.billing.verification import Violation, violation
 from csms.charging.closing import MADE_OF_A_STOP, UNHEARD_OF
@@ -45,6 +47,7 @@ class _Start(msgspec.Struct, frozen=True, gc=False):
     placed_minor: int
     freed_at: datetime | None
     was_judged: bool
+    overdraft_minor: int
 
 
 class _Totals:
@@ -88,6 +91,7 @@ _STARTS = (
             _tx.tariff_json.not_like(_FREE),
             _tx.flags.not_like(f"{MADE_OF_A_STOP}%"),  # a person decided whose it was, no card was judged
         ),
+        _hold.overdraft_minor,
     )
     .select_from(charging_transaction.join(hold, _hold.reference == _tx.id))
     # a hold that a person placed later had no part in what was answered
@@ -141,12 +145,13 @@ def _follow(
         needed_minor = max(1, one.placed_minor)
         balance_minor = 0 if paid_in is None else paid_in.until(one.at + slack)
         balance_minor -= 0 if taken is None else taken.before(one.at - slack)
-        if one.was_judged and balance_minor - held_minor < needed_minor:
+        if one.was_judged and available(balance_minor, held_minor, one.overdraft_minor) < needed_minor:
             found = {
                 "transaction": one.transaction_id,
                 "account": one.account_id,
                 "balance_minor": balance_minor,
                 "held_minor": held_minor,
+                "overdraft_minor": one.overdraft_minor,
                 "needed_minor": needed_minor,
             }
             yield violation(4, RULE, found.items())

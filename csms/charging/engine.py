@@ -320,6 +320,10 @@ class Engine:
             elif given_up:
                 self._to_loop(self.on_availability, True)
 
+    def look_again(self, accounts: set[int]) -> None:
+        """Have what charges on accounts looked at, at once: what they may spend was changed beside the engine."""
+        self.on_watches({}, accounts)
+
     async def watch(self, longest_s: Seconds) -> None:
         """Notice a database that neither answers nor fails, for ever: nobody waits for it longer than `longest_s`.
 

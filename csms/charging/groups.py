@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from csms.billing.models import account_group
+from csms.billing.models import account_group, ledger_account
 from csms.billing.naming import alike
 from csms.charging import models
+from csms.charging.unfinished import is_open
 from csms.db import as_fact, tables_that_refer
 
 _group, _cp, _allowed = models.station_group.c, models.charge_point.c, models.account_group_station_group.c
+_tx = models.charging_transaction.c
 
 
 class StationPolicy(msgspec.Struct, frozen=True):
@@ -104,6 +106,16 @@ def change_station_group(connection: Connection, group_id: int, name: str, polic
     values = {"name": name, **msgspec.structs.asdict(policy)}
     connection.execute(update(models.station_group).where(_group.id == group_id).values(values))
     return True
+
+
+def charging_accounts(connection: Connection, account_group_id: int) -> set[int]:
+    """Return the accounts of a group of accounts on which a car charges now."""
+    statement = (
+        select(_tx.account_id)
+        .join_from(models.charging_transaction, ledger_account, ledger_account.c.id == _tx.account_id)
+        .where(is_open(_tx.state), ledger_account.c.group_id == account_group_id)
+    )
+    return set(connection.execute(statement.distinct()).scalars())
 
 
 _USES = {

@@ -3,12 +3,15 @@
 Reads only, for the portal and the command line; every list has a limit. Energy in Wh, power in W, cost in minor units.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from csms.billing.books import normalize_id_tag
+from csms.billing.account_groups import OVERDRAFT
+from csms.billing.books import available, normalize_id_tag
 from csms.billing.models import hold, ledger_account
 from csms.charging import models
 from csms.db import as_fact
@@ -39,7 +42,6 @@ class TransactionView(msgspec.Struct, frozen=True):
     power_w: int | None
     cost_minor: int
     held_minor: int | None
-    available_minor: int | None
     stop_reason: str | None
     stop_id_tag: str | None
     stop_requested_at: datetime | None
@@ -49,6 +51,7 @@ class TransactionView(msgspec.Struct, frozen=True):
     unplugged_at: datetime | None = None
     corrected_energy_wh: int | None = None
     corrected_ended_at: datetime | None = None
+    available_minor: int | None = None
 
     @property
     def charged_energy_wh(self) -> int:
@@ -162,7 +165,6 @@ _TRANSACTIONS = select(
     _tx.power_w,
     _tx.cost_minor,
     hold.c.amount_minor,
-    ledger_account.c.credits_minor - ledger_account.c.debits_minor - ledger_account.c.held_minor,
     _tx.stop_reason,
     _tx.stop_id_tag,
     _tx.stop_requested_at,
@@ -172,6 +174,9 @@ _TRANSACTIONS = select(
     _tx.unplugged_at,
     _tx.corrected_energy_wh,
     _tx.corrected_ended_at,
+    ledger_account.c.credits_minor - ledger_account.c.debits_minor,
+    ledger_account.c.held_minor,
+    OVERDRAFT,
 ).select_from(
     models.charging_transaction.join(models.charge_point, _cp.id == _tx.charge_point_id)
     .outerjoin(hold, and_(hold.c.reference == _tx.id, hold.c.state == "open"))
@@ -199,7 +204,17 @@ def select_transactions(
 ) -> list[TransactionView]:
     """Return transactions that meet a condition on `charging_transaction`, newest first."""
     statement = _TRANSACTIONS.where(wanted).order_by(_tx.id.desc()).limit(limit).offset(offset)
-    return [as_fact(TransactionView, row) for row in connection.execute(statement)]
+    return [_view(row) for row in connection.execute(statement)]
+
+
+def _view(row: Sequence[Any]) -> TransactionView:
+    """Return a transaction; the last columns are its account's balance, open holds and allowed overdraft."""
+    *fields, balance_minor, held_minor, overdraft_minor = row
+    return as_fact(
+        TransactionView,
+        fields,
+        None if balance_minor is None else available(balance_minor, held_minor, overdraft_minor),
+    )
 
 
 def count_transactions(
@@ -233,7 +248,7 @@ def _wanted(
 def find_transaction(connection: Connection, transaction_id: int) -> TransactionView | None:
     """Return one transaction, or None."""
     row = connection.execute(_TRANSACTIONS.where(_tx.id == transaction_id)).first()
-    return None if row is None else as_fact(TransactionView, row)
+    return None if row is None else _view(row)
 
 
 def list_readings(connection: Connection, transaction_id: int, *, limit: int = 2000) -> list[ReadingView]:

@@ -290,7 +290,7 @@ def _assign(
     assert account is not None, "the card was checked before"
     ended = _made_of(item, asked, working_set, now) if one is None else _ended(one, asked, now)
     ended = _priced_for(account, ended, working_set)
-    hold = place_hold(ended.transaction_id, account.account_id, 0, now)
+    hold = place_hold(ended.transaction_id, account.account_id, 0, now, account.overdraft_minor)
     points = working_set.points.get(ended.transaction_id, [])
     ended, money = closing.charge_with(ended, hold, points, working_set, now, asked.actor)
     return ended, (ended, hold, *money)

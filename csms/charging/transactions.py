@@ -149,9 +149,9 @@ def start(said: StartTransaction, working_set: WorkingSet, now: datetime) -> Dec
     intents += closing.overtaken(one, min(each.meter_start_wh for each in later)) if later else (one,)
     if account is not None:
         pays = verdict.status == "Accepted" and tariff is not FREE
-        least_minor = 0 if tariff is None else tariff.least_minor
-        wanted = max(least_minor, minimum_credit_minor(account, working_set)) if pays else 0
-        intents.append(place_hold(one.transaction_id, account.account_id, min(wanted, account.available_minor), now))
+        wanted = max(tariff.least_minor if tariff else 0, minimum_credit_minor(account, working_set)) if pays else 0
+        held_minor, overdraft_minor = min(wanted, account.available_minor), account.overdraft_minor
+        intents.append(place_hold(one.transaction_id, account.account_id, held_minor, now, overdraft_minor))
     return Decision(Started(one.transaction_id, verdict), (*intents, *probes))
 
 

@@ -34,6 +34,7 @@ def card_as_json(card: CardView, installation: Installation) -> dict[str, str | 
         "state": card.state,
         "balance": format_amount(card.balance_minor, currency),
         "held": format_amount(card.held_minor, currency),
+        "overdraft": format_amount(card.overdraft_minor, currency),
         "available": format_amount(card.available_minor, currency),
         "currency": currency.code,
         "account_id": card.account_id,

@@ -103,7 +103,9 @@ def top_up(
 
 @commands.command()
 def show(card: AnyCard, *, as_json: Json = False) -> None:
-    """Show a card with its balance, what is held for charging cars, and what is available; and what was done to it."""
+    """Show a card with its balance, what is held for charging cars, the overdraft that it is allowed, and what all this
+    leaves available; and what was done to it.
+    """
     with opened() as installation:
         found = find(installation, card)
         known = _around(installation, found)
@@ -120,6 +122,7 @@ def show(card: AnyCard, *, as_json: Json = False) -> None:
                 ("state", found.state),
                 ("balance", arguments.money(found.balance_minor, currency)),
                 ("held", arguments.money(found.held_minor, currency)),
+                ("overdraft", arguments.money(found.overdraft_minor, currency)),
                 ("available", arguments.money(found.available_minor, currency)),
                 ("group", known.group),
                 ("customer", known.customer),

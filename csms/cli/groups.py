@@ -54,6 +54,7 @@ Minimum = Annotated[str, typer.Option("--minimum-start-credit", help='Such as 2.
 Balance = Annotated[str, typer.Option("--maximum-balance", help='Such as 300.00, or "default".')]
 MostTopUp = Annotated[str, typer.Option("--maximum-top-up", help='Such as 100.00, or "default".')]
 Daily = Annotated[str, typer.Option("--daily-spend", help='Such as 40.00, or "none".')]
+Overdraft = Annotated[str, typer.Option("--overdraft", help='So far below zero: such as 20.00, or "none".')]
 AtOnce = Annotated[str, typer.Option("--simultaneous", help='Transactions of one account, or "default".')]
 Staff = Annotated[bool | None, typer.Option("--staff/--no-staff", help="They may use stations for staff only.")]
 Allow = Annotated[list[str] | None, typer.Option("--allow", help="Only these station groups; may be repeated.")]
@@ -201,6 +202,7 @@ def add_accounts(
     maximum_balance: Balance = "",
     maximum_top_up: MostTopUp = "",
     daily_spend: Daily = "",
+    overdraft: Overdraft = "",
     simultaneous: AtOnce = "",
     staff: Staff = None,
     allow: Allow = None,
@@ -212,7 +214,7 @@ def add_accounts(
     called = arguments.name(name, "group")
     with opened() as installation:
         currency = installation.currency
-        amounts = (minimum, maximum_balance, maximum_top_up, daily_spend)
+        amounts = (minimum, maximum_balance, maximum_top_up, daily_spend, overdraft)
         limits = _limits(AccountLimits(), amounts, simultaneous, staff, installation)
         with installation.database.unit_of_work() as connection:
             group_id = account_groups.add_account_group(connection, called, limits, clock.now())
@@ -232,6 +234,7 @@ def set_accounts(
     maximum_balance: Balance = "",
     maximum_top_up: MostTopUp = "",
     daily_spend: Daily = "",
+    overdraft: Overdraft = "",
     simultaneous: AtOnce = "",
     staff: Staff = None,
     allow: Allow = None,
@@ -246,7 +249,7 @@ def set_accounts(
         currency = installation.currency
         with installation.database.unit_of_work() as connection:
             before = _found_accounts(connection, name)
-            amounts = (minimum, maximum_balance, maximum_top_up, daily_spend)
+            amounts = (minimum, maximum_balance, maximum_top_up, daily_spend, overdraft)
             limits = _limits(before.limits, amounts, simultaneous, staff, installation)
             called = arguments.name(rename or name, "group")
             if not account_groups.change_account_group(connection, before.group_id, called, limits):
@@ -277,10 +280,11 @@ def list_accounts(*, as_json: Json = False) -> None:
             "balance",
             "top-up",
             "daily spend",
+            "overdraft",
             "at once",
             "allowed",
         )
-        names = ("minimum_start_credit", "maximum_balance", "maximum_top_up", "daily_spend")
+        names = ("minimum_start_credit", "maximum_balance", "maximum_top_up", "daily_spend", "overdraft")
         rows = [
             (
                 one.name,
@@ -292,17 +296,25 @@ def list_accounts(*, as_json: Json = False) -> None:
             )
             for one, each in zip(found, shown, strict=True)
         ]
-        show_table(columns, rows, right=columns[1:2] + columns[3:8])
+        show_table(columns, rows, right=columns[1:2] + columns[3:9])
+
+
+_AMOUNTS: dict[str, int | None] = {  # and what each is where there is none
+    "minimum_start_credit_minor": None,
+    "maximum_balance_minor": None,
+    "maximum_top_up_minor": None,
+    "daily_spend_minor": None,
+    "overdraft_minor": 0,
+}
 
 
 def _limits(
     before: AccountLimits, amounts: tuple[str, ...], simultaneous: str, staff: bool | None, installation: Installation
 ) -> AccountLimits:
     currency, everybody = installation.currency, installation.limits
-    names = ("minimum_start_credit_minor", "maximum_balance_minor", "maximum_top_up_minor", "daily_spend_minor")
     changes: dict[str, Any] = {
-        name: None if text in {"default", "none"} else arguments.amount(text, currency, _option(name), zero=True)
-        for name, text in zip(names, amounts, strict=True)
+        name: without if text in {"default", "none"} else arguments.amount(text, currency, _option(name), zero=True)
+        for (name, without), text in zip(_AMOUNTS.items(), amounts, strict=True)
         if text
     }
     if simultaneous:
@@ -361,6 +373,7 @@ def _as_json_of_accounts(connection: Connection, one: AccountGroupView, currency
         "maximum_balance": amount(one.limits.maximum_balance_minor),
         "maximum_top_up": amount(one.limits.maximum_top_up_minor),
         "daily_spend": amount(one.limits.daily_spend_minor),
+        "overdraft": amount(one.limits.overdraft_minor),
         "simultaneous": one.limits.simultaneous_transactions,
         "staff": one.limits.is_staff,
         "allowed": names,

@@ -249,7 +249,7 @@ CORRUPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "credit was available when a transaction was accepted": (
         (f"UPDATE hold SET placed_minor = 2501 WHERE reference = ({SETTLED})",),
-        "transaction 1, account 1000, balance minor 2500, held minor 0, needed minor 2501",
+        "transaction 1, account 1000, balance minor 2500, held minor 0, overdraft minor 0, needed minor 2501",
     ),
     "the cost of a transaction is what its readings and tariff give": (
         (f"UPDATE charging_transaction SET energy_wh = energy_wh + 1000 WHERE id = ({SETTLED})",),
@@ -418,7 +418,9 @@ def test_two_starts_that_spent_the_same_credit_are_named(history: Installation) 
         "UPDATE hold SET account_id = 1000, placed_minor = 1990 WHERE reference = 6",
     )
     found = [one.found for one in _violations(history.database) if one.invariant == 4]
-    assert found == ["transaction 6, account 1000, balance minor 2040, held minor 100, needed minor 1990"]
+    assert found == [
+        "transaction 6, account 1000, balance minor 2040, held minor 100, overdraft minor 0, needed minor 1990"
+    ]
 
 
 def test_clocks_of_several_nodes_that_differ_are_no_violation(history: Installation) -> None:

@@ -79,7 +79,7 @@ BY_TIME = price_lists.NewTariff(
 )
 GROUPS: tuple[dict[str, int | None], ...] = (
     {"minimum_start_credit_minor": 0, "simultaneous_transactions": 3},
-    {"minimum_start_credit_minor": 250, "daily_spend_minor": 400},
+    {"minimum_start_credit_minor": 250, "daily_spend_minor": 400, "overdraft_minor": 300},
     {"maximum_balance_minor": 1500, "maximum_top_up_minor": 700, "simultaneous_transactions": 1},
 )
 
@@ -250,6 +250,13 @@ class Histories(RuleBasedStateMachine):
         account = select(card.c.account_id).where(card.c.id_tag == tag).scalar_subquery()
         with self.installation.database.unit_of_work() as connection:
             connection.execute(update(ledger_account).where(ledger_account.c.id == account).values(group_id=group))
+
+    @rule(group=st.integers(1, 3), overdraft=st.sampled_from([0, 1, 120, 2500]))
+    def allow(self, group: int, overdraft: int) -> None:
+        """A group allows more or less overdraft, in the middle of anything."""
+        changed = update(account_group).where(account_group.c.id == group).values(overdraft_minor=overdraft)
+        with self.installation.database.unit_of_work() as connection:
+            connection.execute(changed)
 
     @rule(station=stations, id_tag=id_tags)
     def authorize(self, station: int, id_tag: str) -> None:

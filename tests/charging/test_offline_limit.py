@@ -90,6 +90,19 @@ def test_a_transaction_is_limited_to_what_its_credit_pays_for_at_full_power(even
     assert ends_after_s(evening, told) == 3600
 
 
+def test_what_the_limit_pays_for_includes_the_overdraft_that_is_allowed_then(evening: Evening) -> None:
+    reports(evening, **SMART)
+    evening.issue(198)
+    evening.allow(594)  # 7.92 together: an hour at 22 kW
+    one = evening.start()
+    evening.look_when_due(one)
+    evening.allow(198)  # half of it
+    evening.pass_s(60)
+    evening.read(one, 366, 22 * KW)
+    evening.look_when_due(one)
+    assert [ends_after_s(evening, told) for told in limits(evening)] == pytest.approx([3600, 1800], abs=5)
+
+
 @pytest.mark.parametrize(("watts", "amperes"), [(22_000, 32), (11_000, 16), (7_400, 33), (3_700, 17)])
 def test_a_station_that_takes_only_amperes_is_told_amperes(evening: Evening, watts: int, amperes: int) -> None:
     reports(evening, SupportedFeatureProfiles="SmartCharging", ChargingScheduleAllowedChargingRateUnit="Current")

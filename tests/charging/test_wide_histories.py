@@ -36,7 +36,7 @@ from csms.charging.models import charge_point, review_item
 from csms.charging.stations import Boot, Disconnect, Open, StatusNotification
 from csms.charging.transactions import StartTransaction, StopTransaction
 from csms.handlers.timestamps import read_timestamp
-from tests.support.wide_world import CARDS, TAX, WideWorld
+from tests.support.wide_world import CARDS, LIMITS, TAX, WideWorld
 
 seconds = st.sampled_from([0, 0, 0, -20, -300, -1800, -7200, -90_000, 240, 5000])
 broken = st.sampled_from(["", "1970-01-01T00:00:00Z", "soon", "2026-03-28T13:30:00", "9999-12-31T23:59:59-01:00"])
@@ -295,11 +295,22 @@ class WideHistories(WideWorld):
             found = select(models.card.c.account_id).where(models.card.c.id_tag == account)
             key = connection.execute(found).scalar_one()
             account_groups.put_account(connection, key, group)
+            self.groups[key] = group
+            self.is_changed = True
             if erased:
                 customers.erase_customer(connection, key, actor="test", reason="asked", now=self.now)
             else:
                 told = customers.Customer("Maria", language="bg")
                 customers.set_customer(connection, key, told, actor="test", now=self.now)
+
+    @rule(group=st.integers(1, 3), overdraft_minor=st.sampled_from([0, 1, 120, 2500]))
+    def allow(self, group: int, overdraft_minor: int) -> None:
+        """A group of accounts is allowed more overdraft, or less, while cars charge."""
+        limits = msgspec.structs.replace(LIMITS[group - 1], overdraft_minor=overdraft_minor)
+        with self.nodes[0].database.unit_of_work() as connection:
+            assert account_groups.change_account_group(connection, group, f"group {group}", limits)
+        self.overdrafts[group] = overdraft_minor
+        self.is_changed = True
 
     @rule(station=stations, place=st.sampled_from([None, 1, 2, 3]), shows_cost=st.booleans())
     def move(self, station: int, place: int | None, *, shows_cost: bool) -> None:

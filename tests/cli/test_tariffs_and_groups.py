@@ -211,9 +211,31 @@ def test_a_group_of_accounts_has_limits_places_and_cards(csms: Csms) -> None:
     assert "Staff" in csms("group", "account", "list").out
 
 
+def test_a_group_of_accounts_may_be_allowed_an_overdraft(csms: Csms) -> None:
+    csms("card", "issue", "04A1B2C3", "--credit", "5")
+    added = csms("group", "account", "add", "Staff", "--overdraft", "12.50", "--card", "04A1B2C3", "--json").json
+    assert added["overdraft"] == "12.50"
+    shown = csms("card", "show", "04A1B2C3", "--json").json
+    assert (shown["balance"], shown["held"], shown["overdraft"], shown["available"]) == (
+        "5.00",
+        "0.00",
+        "12.50",
+        "17.50",
+    )
+    assert "overdraft       12.50 EUR" in csms("card", "show", "04A1B2C3").out
+    assert "available 27.50 EUR" in csms("card", "top-up", "04A1B2C3", "10").out
+    assert "12.50" in csms("group", "account", "list").out
+    for words in (("--daily-spend", "40"), ("--rename", "Crew")):
+        assert csms("group", "account", "set", "Staff", *words, "--json").json["overdraft"] == "12.50"
+    assert csms("group", "account", "set", "Crew", "--overdraft", "none", "--json").json["overdraft"] == "0.00"
+    assert csms("card", "show", "04A1B2C3", "--json").json["available"] == "15.00"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "named"),
     [
+        (("set", "Staff", "--overdraft", "-1"), 2, "zero or more"),
+        (("set", "Staff", "--overdraft", "much"), 2, "--overdraft"),
         (("set", "Nobody"), 1, "no account group Nobody"),
         (("add", "Staff"), 1, "already"),
         (("set", "Staff", "--daily-spend", "-1"), 2, "zero or more"),

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from csms.billing import reports
 from csms.billing.models import hold, journal_entry, ledger_account, transfer
 from csms.charging.models import charging_transaction, reading, review_item
+from csms.charging.overview import list_transactions
 from csms.charging.reviews import choices_for
 from csms.charging.transactions import StartTransaction, StopTransaction
 from tests.support import pencil
@@ -46,6 +48,23 @@ def look(connection: Connection, starts: Mapping[str, StartTransaction], stops: 
             end = one["corrected_ended_at"]
             _the_price_is_right(one, paid, one["corrected_energy_wh"], end, told[one["id"]])
     _what_waits_is_in_the_queue(transactions, items, holds)
+
+
+def look_at_overdrafts(
+    connection: Connection, allowed: Mapping[int, Mapping[int, int]], present: Mapping[int, int]
+) -> None:
+    """Look at what accounts may spend below zero. `allowed` is what each was allowed when a transaction began, by its
+    id, and `present` what each is allowed now; an account that is not named is allowed nothing.
+    """
+    begun = {one.id: one.recorded_at for one in connection.execute(select(charging_transaction))}
+    for one in connection.execute(select(hold)):
+        if one.reference in allowed and one.placed_at == begun[one.reference]:
+            assert one.overdraft_minor == allowed[one.reference].get(one.account_id, 0), one
+    for row in connection.execute(select(ledger_account).where(ledger_account.c.code.like("2100:%"))):
+        left = row.credits_minor - row.debits_minor - row.held_minor + present.get(row.id, 0)
+        assert {shown.available_minor for shown in reports.cards_of(connection, row.id)} == {left}
+        running = list_transactions(connection, account_id=row.id, limit=100)
+        assert {shown.available_minor for shown in running} <= {left}
 
 
 def _told(connection: Connection, transactions: Rows) -> dict[int, tuple[pencil.Row, ...]]:

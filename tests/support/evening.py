@@ -3,9 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from csms.billing import models as money_models
+from csms.billing.account_groups import (
+    AccountLimits,
+    add_account_group,
+    change_account_group,
+    find_account_group,
+)
 from csms.billing.chart_of_accounts import CLEARING_COMMAND_LINE
 from csms.billing.prepaid import IssueCard, TopUp
 from csms.charging import models
@@ -34,6 +40,7 @@ class Evening:
             self.database, installation.currency, POLICY, lambda: self.now, batch_max=500, queue_max=1000
         )
         self._number = 0
+        self.allowed_minor = 0  # overdraft, of all accounts together
         self._next_at: dict[int, datetime] = {}
         for identity in ("CP1", "CP2"):
             self.engine.execute(AddChargePoint(identity, 0, None, None))
@@ -56,6 +63,19 @@ class Evening:
         """Issue a card."""
         asked = IssueCard(id_tag, id_tag, credit_minor, CLEARING_COMMAND_LINE, id_tag, "test", self.installation.limits)
         self.engine.execute(asked)
+
+    def allow(self, overdraft_minor: int) -> None:
+        """Put all accounts into a group that allows an overdraft, or change what it allows."""
+        with self.database.unit_of_work() as connection:
+            account, group = money_models.ledger_account, find_account_group(connection, name="allowed")
+            limits = AccountLimits(overdraft_minor=overdraft_minor)
+            if group is None:
+                number = add_account_group(connection, "allowed", limits, self.now)
+                connection.execute(update(account).where(account.c.code.like("2100:%")).values(group_id=number))
+            else:
+                assert change_account_group(connection, group.group_id, "allowed", limits)
+            statement = select(func.count()).where(account.c.group_id.is_not(None))
+            self.allowed_minor = overdraft_minor * connection.execute(statement).scalar_one()
 
     def top_up(self, amount_minor: int) -> None:
         """Top the card up."""
@@ -124,11 +144,11 @@ class Evening:
             return list(connection.execute(found).scalars())
 
     def credit_minor(self) -> int:
-        """Return what the customers have paid in."""
+        """Return what the customers have paid in and not spent, and what they may spend beyond it."""
         account = money_models.ledger_account.c
         with self.database.reading() as connection:
             found = select(account.credits_minor - account.debits_minor).where(account.id >= 1000)
-            return sum(connection.execute(found).scalars())
+            return sum(connection.execute(found).scalars()) + self.allowed_minor
 
     def stop(self, transaction_id: int, wh: int, at: datetime | None = None) -> None:
         """End a transaction."""

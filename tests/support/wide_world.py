@@ -37,7 +37,9 @@ Said = Callable[[datetime], Input]  # a message that is read when it arrives
 engines = st.integers(0, 1)
 LIMITS = (
     account_groups.AccountLimits(minimum_start_credit_minor=0, simultaneous_transactions=3),
-    account_groups.AccountLimits(minimum_start_credit_minor=250, daily_spend_minor=400, simultaneous_transactions=2),
+    account_groups.AccountLimits(
+        minimum_start_credit_minor=250, daily_spend_minor=400, simultaneous_transactions=2, overdraft_minor=300
+    ),
     account_groups.AccountLimits(maximum_balance_minor=1500, maximum_top_up_minor=700, is_staff=True),
 )
 PLACES = (
@@ -67,6 +69,9 @@ class WideWorld(RuleBasedStateMachine):
         self.meters: dict[tuple[int, int], int] = {}  # where those of the connectors stand
         self.ids = [-1, 0, 3, 9_999_999]
         self.forms = count(1)
+        self.overdrafts = {number: limits.overdraft_minor for number, limits in enumerate(LIMITS, 1)}
+        self.groups: dict[int, int | None] = {}  # by account
+        self.allowed: dict[int, dict[int, int]] = {}  # by transaction: the overdraft of each account when it began
         self.is_changed = False
 
     @initialize(at_top_up=st.booleans())
@@ -208,9 +213,14 @@ class WideWorld(RuleBasedStateMachine):
                 and isinstance(asked, StartTransaction)
             ):
                 self.ids.append(outcome.transaction_id)
+                self.allowed[outcome.transaction_id] = self._overdrafts()
                 self.running[outcome.transaction_id] = asked, asked.meter_start_wh
             elif isinstance(outcome, Stopped) and outcome.transaction_id is not None:
                 self.running.pop(outcome.transaction_id, None)
+
+    def _overdrafts(self) -> dict[int, int]:
+        """Return what each account is allowed now, as far as it is in a group."""
+        return {account: self.overdrafts[group] for account, group in self.groups.items() if group is not None}
 
     # --- the accountant -----------------------------------------------------------------------------------------------
 
@@ -230,6 +240,7 @@ class WideWorld(RuleBasedStateMachine):
             assert list(verification.verify(connection, self.nodes[0].currency, slack=timedelta(0))) == []
             self.events.update(booked_events(connection))
             accountant.look(connection, self.starts, self.stops)
+            accountant.look_at_overdrafts(connection, self.allowed, self._overdrafts())
 
     def teardown(self) -> None:
         """Commit what is left, look once more, and close."""

@@ -1,12 +1,17 @@
 """Groups of stations and of accounts on their pages, and the group of a card's account on the card's."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
+from csms import clock
 from csms.billing import models
 from csms.billing.account_groups import AccountLimits, find_account_group
 from csms.charging.groups import StationPolicy, allowed_groups, find_station_group, place_of
 from csms.charging.stations import AddChargePoint
+from csms.charging.transactions import StartTransaction, StopTransaction
 from tests.web.portal import CARD, PortalWorld
 
 
@@ -92,9 +97,64 @@ async def test_a_group_of_accounts_has_limits_places_and_cards(portal: PortalWor
     assert "No card is in this group yet" in browser.text
 
 
+async def test_an_overdraft_is_allowed_and_shown_beside_a_balance_that_stays_what_it_is(portal: PortalWorld) -> None:
+    looked_at: list[set[int]] = []
+    portal.engine.on_watches = lambda _, accounts: looked_at.append(accounts)
+    browser = await portal.logged_in("administrator")
+    await browser.get("/card", tag=CARD)
+    assert "Allowed overdraft" not in browser.text
+    await browser.get("/groups")
+    await browser.post("/groups/accounts", group_name="Staff")
+    await browser.post("/groups/accounts/1", name="Staff", overdraft="12,50", minimum_start_credit="1012")
+    with portal.database.reading() as connection:
+        group = find_account_group(connection, name="Staff")
+    assert group is not None
+    assert group.limits == AccountLimits(101_200, overdraft_minor=1250)
+    await browser.get("/groups/accounts/1")
+    assert 'value="12.50"' in browser.text
+    account_id = portal.card().account_id
+    assert account_id is not None
+    await browser.post("/groups/accounts/1/members", card="1000 1", act="add")
+    await browser.get("/card", tag=CARD)
+    told = re.findall(r"<dt>(.*?)</dt><dd>(?:<strong>)?(.*?)<", browser.text)
+    assert {("Held", "€0.00"), ("Allowed overdraft", "€12.50"), ("Available", "€32.50")} <= set(told)
+    assert '<p class="big ">€20.00</p>' in browser.text
+    station = await portal.engine.submit(AddChargePoint("CP1", 0, None, None))
+    await browser.post("/groups/accounts/1", name="Staff", overdraft="12,50")
+    await portal.engine.submit(StartTransaction(station, 1, CARD, 0, clock.now(), "now"))
+    del looked_at[:]
+    await browser.post("/groups/accounts/1", name="Staff", overdraft="")
+    assert (looked_at, portal.card().overdraft_minor) == ([{account_id}], 0)
+    await browser.post("/card/group", tag=CARD, group_id="")
+    assert looked_at == [{account_id}, {account_id}]
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "words"), [(47_000, "within the allowed overdraft"), (50_000, "above the credit"), (1000, "")]
+)
+async def test_what_the_next_top_up_pays_back_is_told_by_the_overdraft(
+    sqlite_portal: PortalWorld, energy_wh: int, words: str
+) -> None:
+    administrator = await sqlite_portal.logged_in("administrator")
+    await administrator.get("/groups")
+    await administrator.post("/groups/accounts", group_name="Staff")
+    await administrator.post("/groups/accounts/1", name="Staff", overdraft="1")
+    await administrator.post("/groups/accounts/1/members", card=CARD, act="add")
+    engine, begin = sqlite_portal.engine, clock.now() - timedelta(hours=4)
+    station = await engine.submit(AddChargePoint("CP1", 0, None, None))
+    number = (await engine.submit(StartTransaction(station, 1, CARD, 0, begin, "a"))).transaction_id
+    end = begin + timedelta(hours=3)
+    await engine.submit(StopTransaction(station, number, None, energy_wh, end, "b", None))
+    await administrator.get("/card", tag=CARD)
+    said = [one for one in ("within the allowed overdraft", "above the credit") if one in administrator.text]
+    assert said == ([words] if words else []), sqlite_portal.card().balance_minor
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "why"),
     [
+        ("/groups/accounts/1", {"name": "Staff", "overdraft": "-1"}, "cannot be negative"),
+        ("/groups/accounts/1", {"name": "Staff", "overdraft": "much"}, "not an amount"),
         ("/groups/accounts", {"group_name": ""}, "Please fill this in"),
         ("/groups/accounts", {"group_name": "Staff"}, "name already"),
         ("/groups/accounts/1", {"name": "Staff", "daily_spend": "-1"}, "cannot be negative"),

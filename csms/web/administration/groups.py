@@ -180,10 +180,19 @@ def _filled(visit: Visit, group: account_groups.AccountGroupView) -> dict[str, s
     currency = visit.portal.currency
     units = {name: "" if minor is None else format_amount(minor, currency) for name, minor in amounts.items()}
     return units | {
+        "overdraft": format_amount(limits.overdraft_minor, currency) if limits.overdraft_minor else "",
         "name": group.name,
         "simultaneous": _typed(limits.simultaneous_transactions),
         "is_staff": "yes" if limits.is_staff else "",
     }
+
+
+def _amount_minor(visit: Visit, form: Form, field: str) -> int | None:
+    """Return an amount of zero or more; None where none was typed."""
+    if not form.typed(field).strip():
+        return None
+    currency = visit.portal.currency
+    return form.amount_minor(field, currency, most_minor=_MOST_UNITS * currency.scale, least_minor=0)
 
 
 async def change_accounts(visit: Visit) -> Response:
@@ -191,18 +200,15 @@ async def change_accounts(visit: Visit) -> Response:
     group_id = visit.path_number("group_id")
     form = Form(visit.fields)
     name = form.text("name", longest=100)
-    currency = visit.portal.currency
-    amounts = {
-        f"{field}_minor": form.amount_minor(field, currency, most_minor=_MOST_UNITS * currency.scale, least_minor=0)
-        if form.typed(field).strip()
-        else None
-        for field in _AMOUNTS
-    }
+    amounts = {f"{field}_minor": _amount_minor(visit, form, field) for field in _AMOUNTS}
+    overdraft_minor = _amount_minor(visit, form, "overdraft") or 0
     simultaneous = form.number("simultaneous")
     if simultaneous is not None and not 1 <= simultaneous <= _MOST_AT_ONCE:
         form.refuse("simultaneous", f"From 1 to {_MOST_AT_ONCE}; empty: one for each card.")
     is_staff = form.typed("is_staff") == "yes"
-    limits = AccountLimits(simultaneous_transactions=simultaneous, is_staff=is_staff, **amounts)
+    limits = AccountLimits(
+        simultaneous_transactions=simultaneous, is_staff=is_staff, overdraft_minor=overdraft_minor, **amounts
+    )
     if form.valid and account_groups.nobody_could_start(limits, visit.portal.limits.maximum_balance_minor):
         form.refuse("minimum_start_credit", "More than an account may hold: nobody of the group could start.")
     known = {one.group_id for one in await visit.read(groups.list_station_groups)}
@@ -219,6 +225,7 @@ async def change_accounts(visit: Visit) -> Response:
         form.refuse("name", "There is a group with this name already.")
     if not form.valid:
         return await _accounts(visit, form, Form(), status=422)
+    visit.portal.engine.look_again(await visit.read(lambda c: groups.charging_accounts(c, group_id)))
     return visit.go(f"/groups/accounts/{group_id}", done="changed")
 
 
@@ -234,8 +241,14 @@ async def put_card(visit: Visit) -> Response:
         return await _accounts(visit, None, form, status=422)
     account_id = card.account_id
     target = None if form.typed("act") == "remove" else group_id
-    await visit.write(lambda connection: account_groups.put_account(connection, account_id, target))
+    await _put_account(visit, account_id, target)
     return visit.go(f"/groups/accounts/{group_id}", done="removed" if target is None else "added")
+
+
+async def _put_account(visit: Visit, account_id: int, group_id: int | None) -> None:
+    """Put an account into a group, or into none; what charges on it is looked at with the limits that it has now."""
+    await visit.write(lambda connection: account_groups.put_account(connection, account_id, group_id))
+    visit.portal.engine.look_again({account_id})
 
 
 async def delete_stations(visit: Visit) -> Response:
@@ -263,5 +276,5 @@ async def put_card_from_its_page(visit: Visit) -> Response:
     if not form.valid or (group_id is not None and group_id not in known):
         raise HTTPException(422, "There is no such group. Nothing was changed.")
     account_id = card.account_id
-    await visit.write(lambda connection: account_groups.put_account(connection, account_id, group_id))
+    await _put_account(visit, account_id, group_id)
     return visit.go("/card", tag=card.id_tag, done="group")

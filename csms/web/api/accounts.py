@@ -6,6 +6,8 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from csms.billing import models, reports
+from csms.billing.account_groups import OVERDRAFT
+from csms.billing.books import available
 from csms.web.api.card_views import Card, cards_of
 from csms.web.api.endpoint import ApiCall, Endpoint, Page, Paging, found, page_of, read_cursor
 from csms.web.api.values import Money, money
@@ -14,12 +16,15 @@ _account = models.ledger_account.c
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A prepaid account. Available credit is the balance less what running transactions hold."""
+    """A prepaid account. Available credit is the balance, less what running transactions hold, and the allowed
+    overdraft.
+    """
 
     id: int
     group_id: int | None
     balance: Money
     held: Money
+    overdraft: Money
     available: Money
     created_at: datetime
     cards: tuple[Card, ...]
@@ -46,7 +51,10 @@ async def show(call: ApiCall) -> Account:
 
 def _find(call: ApiCall, connection: Connection, account_id: int) -> Account | None:
     columns = (_account.group_id, _account.credits_minor, _account.debits_minor, _account.held_minor)
-    statement = select(*columns, _account.created_at).where(_account.id == account_id, _account.code.like("2100:%"))
+    overdraft = OVERDRAFT.label("overdraft_minor")
+    statement = select(*columns, overdraft, _account.created_at).where(
+        _account.id == account_id, _account.code.like("2100:%")
+    )
     row = connection.execute(statement).first()
     if row is None:
         return None
@@ -56,7 +64,8 @@ def _find(call: ApiCall, connection: Connection, account_id: int) -> Account | N
         row.group_id,
         money(balance_minor, currency),
         money(row.held_minor, currency),
-        money(balance_minor - row.held_minor, currency),
+        money(row.overdraft_minor, currency),
+        money(available(balance_minor, row.held_minor, row.overdraft_minor), currency),
         row.created_at,
         tuple(cards_of(connection, currency, account_id)),
     )

@@ -12,7 +12,9 @@ from csms.web.api.values import Money, money
 
 
 class Card(msgspec.Struct, frozen=True):
-    """A card and the amounts of its account, which other cards may share; in stock it has none."""
+    """A card and the amounts of its account, which other cards may share; in stock it has none. `available` is what the
+    account may spend: the balance, less what running transactions hold, and the allowed overdraft.
+    """
 
     id_tag: str
     printed_number: str
@@ -23,6 +25,7 @@ class Card(msgspec.Struct, frozen=True):
     account_id: int | None
     balance: Money
     held: Money
+    overdraft: Money
     available: Money
 
 
@@ -56,5 +59,6 @@ def _card(one: reports.CardView, currency: Currency) -> Card:
         one.account_id,
         money(one.balance_minor, currency),
         money(one.held_minor, currency),
+        money(one.overdraft_minor, currency),
         money(one.available_minor, currency),
     )

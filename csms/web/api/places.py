@@ -6,7 +6,7 @@ from csms.billing.account_groups import AccountGroupView, list_account_groups
 from csms.charging.groups import StationGroupView, list_station_groups
 from csms.charging.sites import list_sites
 from csms.web.api.endpoint import ApiCall, Endpoint
-from csms.web.api.values import Money, money_or_none
+from csms.web.api.values import Money, money, money_or_none
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -44,7 +44,9 @@ class StationGroups(msgspec.Struct, frozen=True):
 
 
 class AccountGroup(msgspec.Struct, frozen=True):
-    """Accounts that have limits in common; null: what the settings of the installation say."""
+    """Accounts that have limits in common; null: what the settings of the installation say. So far below zero as
+    `overdraft` an account may be charged.
+    """
 
     id: int
     name: str
@@ -55,6 +57,7 @@ class AccountGroup(msgspec.Struct, frozen=True):
     maximum_balance: Money | None
     maximum_top_up: Money | None
     daily_spend: Money | None
+    overdraft: Money
 
 
 class AccountGroups(msgspec.Struct, frozen=True):
@@ -106,6 +109,7 @@ def _account_group(call: ApiCall, one: AccountGroupView) -> AccountGroup:
         money_or_none(limits.maximum_balance_minor, currency),
         money_or_none(limits.maximum_top_up_minor, currency),
         money_or_none(limits.daily_spend_minor, currency),
+        money(limits.overdraft_minor, currency),
     )
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from csms import clock
+from csms.billing import account_groups
+from csms.billing.account_groups import AccountLimits
 from csms.charging.stations import hash_key
 from tests.conformance.harness import CARD, Operator, Station
 
@@ -126,6 +129,29 @@ async def test_a_card_is_issued_charged_and_its_account_tells_all(any_operator: 
     with operator.world.database.reading() as connection:
         clearing = connection.exec_driver_sql("SELECT debits_minor FROM ledger_account WHERE code = '1220'").scalar()
     assert clearing == 2000
+
+
+async def test_what_is_available_includes_the_overdraft_of_a_group_and_the_balance_does_not(
+    any_operator: Operator,
+) -> None:
+    operator = any_operator
+    made = await operator.post("/cards", {"id_tag": "AA01", "printed_number": "2026 7", "credit": _eur("5.00")})
+    assert (made["overdraft"], made["available"]) == (_eur("0.00"), _eur("5.00"))
+    with operator.world.database.unit_of_work() as connection:
+        limits = AccountLimits(overdraft_minor=1250)
+        group = account_groups.add_account_group(connection, "Staff", limits, clock.now())
+        account_groups.put_account(connection, made["account_id"], group)
+    (shown,) = (await operator.get("/account-groups"))["items"]
+    assert (shown["overdraft"], shown["daily_spend"]) == (_eur("12.50"), None)
+    account = await operator.get(f"/accounts/{made['account_id']}")
+    for one in (account, account["cards"][0], await operator.get("/cards/AA01")):
+        told = [one[name]["amount"] for name in ("balance", "held", "overdraft", "available")]
+        assert told == ["5.00", "0.00", "12.50", "17.50"]
+    response = await operator.http.post(
+        "/api/v1/cards/AA01/top-ups", json=_eur("1.00"), headers={"Idempotency-Key": "k"}
+    )
+    paid = response.json()
+    assert (paid["balance"], paid["available"]) == (_eur("6.00"), _eur("18.50"))
 
 
 @pytest.mark.parametrize(
