@@ -304,10 +304,10 @@ async def test_files_go_by_ftp_as_well(central: CentralSystem, station: Station,
 
 
 async def test_the_end_of_a_station_does_not_wait_for_a_transfer(make: Make, central: CentralSystem) -> None:
-    writers: list[asyncio.StreamWriter] = []
+    asking: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
     async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
+        asking.set_result(writer)
 
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -315,12 +315,13 @@ async def test_the_end_of_a_station_does_not_wait_for_a_transfer(make: Make, cen
         await station.wait_online(60)
         await central.call("GetDiagnostics", location=f"http://127.0.0.1:{port}/")
         await central.wait_for("DiagnosticsStatusNotification")
+        writer = await asyncio.wait_for(asking, 60)
         began_s = station.clock.elapsed_s()
     assert (station.clock.elapsed_s() - began_s) / station.clock.speed < 5
     assert station.uploads.status == "Idle"
     server.close()
-    for writer in writers:
-        writer.close()
+    writer.close()
+    await writer.wait_closed()
 
 
 def test_a_login_in_a_location_is_sent_and_not_shown(files: Files) -> None:
