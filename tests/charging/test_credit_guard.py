@@ -1,6 +1,6 @@
 """The credit guard's rules, played on a clock of the test's own: when it looks, asks, claims credit and stops."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -19,15 +19,6 @@ from csms.config import Settings
 from csms.installation import open_installation
 from tests.support.evening import KW, NOON, POLICY, Evening
 from tests.support.world import add_tariff
-
-
-@pytest.fixture
-def evening(settings: Settings) -> Iterator[Evening]:
-    """An evening without cards."""
-    installation = open_installation(settings)
-    add_tariff(installation, rate_per_kwh=Decimal("0.36"), rate_per_minute=Decimal(0), start_fee_minor=0)
-    yield Evening(installation)
-    installation.database.close()
 
 
 def after(evening: Evening, seconds: float) -> datetime:

@@ -1,9 +1,7 @@
 """The limit that goes on when the link is lost: to whom it is told, how much, and when it is told anew."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -16,22 +14,10 @@ from csms.charging.metering import MeterValue, MeterValues, Sample
 from csms.charging.offline_limit import smart_charging_of
 from csms.charging.stations import StatusNotification
 from csms.commands.answers import write_call
-from csms.config import Settings
 from csms.handlers.timestamps import read_timestamp
-from csms.installation import open_installation
 from tests.support.evening import KW, NOON, Evening
-from tests.support.world import add_tariff
 
 SMART = {"SupportedFeatureProfiles": "Core,SmartCharging", "ChargingScheduleAllowedChargingRateUnit": "Current,Power"}
-
-
-@pytest.fixture
-def evening(settings: Settings) -> Iterator[Evening]:
-    """Two stations of 22 kW; energy costs 0.36 per kWh."""
-    installation = open_installation(settings)
-    add_tariff(installation, rate_per_kwh=Decimal("0.36"), rate_per_minute=Decimal(0), start_fee_minor=0)
-    yield Evening(installation)
-    installation.database.close()
 
 
 def reports(evening: Evening, **values: str) -> None:

@@ -1,8 +1,6 @@
 """The overdraft that an account group allows: what may be spent below zero wherever credit counts, and no cent more."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -25,18 +23,9 @@ from csms.config import Settings
 from csms.installation import open_installation
 from tests.support.evening import KW, NOON, Evening
 from tests.support.ledger import violations
-from tests.support.world import CARD, add_tariff
+from tests.support.world import CARD
 
 MINOR = st.integers(-100_000, 100_000)
-
-
-@pytest.fixture
-def evening(settings: Settings) -> Iterator[Evening]:
-    """An evening without cards. Energy costs 0.36 per kWh: at 10 kW a cent lasts ten seconds."""
-    installation = open_installation(settings)
-    add_tariff(installation, rate_per_kwh=Decimal("0.36"), rate_per_minute=Decimal(0), start_fee_minor=0)
-    yield Evening(installation)
-    installation.database.close()
 
 
 def card(evening: Evening, id_tag: str = CARD) -> reports.CardView:
